@@ -1,0 +1,32 @@
+option(OCTAVO_BUILD_TESTS "Build the tests" ON)
+option(OCTAVO_BUILD_FUZZERS "Build the libFuzzer targets (needs clang)" OFF)
+set(OCTAVO_SANITIZE "" CACHE STRING "Sanitizers for all targets: address,undefined or thread")
+set(OCTAVO_ONEDNN_DIR "${PROJECT_SOURCE_DIR}/build/deps/onednn" CACHE PATH
+    "Folder with oneDNN's include/ and lib/ (scripts/deps puts it there)")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# -ffp-contract=off: the same source gives the same bits on every machine; kernels that want fused
+# multiply-adds ask for them by name.
+add_compile_options(-Wall -Wextra -Wshadow -Werror
+                    -ffp-contract=off)
+if(OCTAVO_SANITIZE)
+  add_compile_options(-fsanitize=${OCTAVO_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${OCTAVO_SANITIZE})
+endif()

@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace octavo {
+
+// How a tensor is quantized. A tensor is seen as a matrix: weights as [out, everything else],
+// activations as [all leading axes, last axis]. One scale covers a tile of rows x cols; 0 is the
+// whole extent. Text form, also the parser's input:
+//   format/ROWSxCOLS/timing/scale[/zp]    e4m3/*x*/static/f32   i8/1x*/dynamic/f32   i4/1x128/static/f16/zp
+//   real = code * scale                   (with zp: real = (code - zero_point) * scale)
+struct QuantSpec {
+  enum class Timing : uint8_t { static_, dynamic };
+
+  std::string format = "i8";  // a name of the format table: e4m3 e5m2 e3m2 e2m2 e2m1 i8 i4
+  int64_t tile_rows = 0, tile_cols = 0;
+  Timing timing = Timing::static_;
+  std::string scale = "f32";  // f32 f16 bf16 e8m0 e4m3
+  bool zero_point = false;    // integer formats only
+
+  // Throws Error{invalid_argument} naming the part that is wrong and what is allowed.
+  static QuantSpec parse(std::string_view text);
+  std::string text() const;
+  bool operator==(const QuantSpec&) const = default;
+
+  // Scale tensor's shape for a rows x cols matrix: [ceil(rows/tile_rows), ceil(cols/tile_cols)].
+  // Throws when a group does not divide cols.
+  std::vector<int64_t> scale_shape(int64_t rows, int64_t cols) const;
+};
+
+// What is done to a linear or convolution: the weight's spec and, where activations are quantized
+// too, theirs. W8A8, W8A16, W4A16 are values of this.
+struct Scheme {
+  QuantSpec weight;
+  std::optional<QuantSpec> activation;
+  std::string text() const;  // "w=SPEC" or "w=SPEC a=SPEC"
+  bool operator==(const Scheme&) const = default;
+};
+
+struct NamedScheme {
+  std::string name;
+  Scheme scheme;
+  std::string meaning;
+};
+
+// fp8 int8 fp8dq fp8dqrow int8dq int8wo fp8wo int4wo fp6_e3m2 fp5_e2m2 fp4_e2m1 ...
+const std::vector<NamedScheme>& scheme_table();
+// A table name or "w=SPEC [a=SPEC]"; Error{invalid_argument} lists the names.
+Scheme find_scheme(std::string_view text);
+
+}  // namespace octavo

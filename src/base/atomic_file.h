@@ -1,0 +1,33 @@
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace octavo {
+
+// A file that appears whole or not at all: bytes go to a temporary name in the same folder, commit()
+// flushes, fsyncs and renames. Without commit (an exception, Ctrl-C, disk full) the temporary is
+// removed. Errors are Error{io} with path, the bytes asked for and the system's reason.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void commit();
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int fd_ = -1;
+};
+
+void write_file(const std::filesystem::path& path, std::string_view content);
+// Reads a whole text file of at most `limit` bytes; Error{io} or Error{bad_file} otherwise.
+std::string read_file(const std::filesystem::path& path, size_t limit = size_t{1} << 28);
+
+}  // namespace octavo

@@ -1,0 +1,30 @@
+#pragma once
+// Number formats as codecs: value -> code -> value. Rounding is to nearest, ties to even, for every
+// format. `encode` saturates finite values and infinities to the largest finite value in formats
+// without infinity (quantization never makes NaN of a number); e5m2, f16 and bf16 overflow to
+// infinity as IEEE does. NaN becomes the format's NaN; formats without NaN throw Error{not_finite}
+// from the bulk functions (encode() itself maps NaN to 0 there).
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace octavo {
+
+uint32_t encode(DType dtype, float value);   // floats, i8, i4 (integers round and saturate)
+float decode(DType dtype, uint32_t code);
+
+// n values <-> packed codes of one row. Packing: little-endian bit stream, element 0 in the lowest
+// bits (i4, e2m1: element 0 in the low nibble, as NVFP4 and torchao's uint4 have it).
+void encode_row(DType dtype, const float* src, void* dst, int64_t n);
+void decode_row(DType dtype, const void* src, float* dst, int64_t n);
+// The packing alone: codes one a byte <-> packed bits.
+void pack_codes(int bits, const uint8_t* src, void* dst, int64_t n);
+void unpack_codes(int bits, const void* src, uint8_t* dst, int64_t n);
+
+float to_float(BFloat16 v);
+float to_float(Float16 v);
+inline float to_float(float v) { return v; }
+BFloat16 to_bf16(float v);
+Float16 to_f16(float v);
+
+}  // namespace octavo

@@ -1,0 +1,59 @@
+#pragma once
+// A dense row-major tensor on the host. Copying a Tensor shares its storage. A Tensor may have a
+// type and no data (a model built from its config alone).
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace octavo {
+
+using Shape = std::vector<int64_t>;
+
+int64_t element_count(const Shape& shape);      // product; Error if it overflows int64 or a dim < 0
+std::string to_string(const Shape& shape);      // "[2, 64, 32]"
+
+class Tensor {
+ public:
+  Tensor() = default;
+  // Uninitialised storage, 64-byte aligned; Error{invalid_argument} for impossible sizes.
+  static Tensor empty(DType dtype, Shape shape);
+  static Tensor zeros(DType dtype, Shape shape);
+  static Tensor typed(DType dtype, Shape shape);  // no data
+  static Tensor view(DType dtype, Shape shape, const void* data, std::shared_ptr<const void> owner);
+  static Tensor scalar(float value);
+  static Tensor from(const std::vector<float>& values, Shape shape);
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t dim(int axis) const;  // negative axes count from the end
+  int64_t rank() const { return static_cast<int64_t>(shape_.size()); }
+  int64_t elements() const { return element_count(shape_); }
+  size_t bytes() const;
+  bool has_data() const { return data_ != nullptr; }
+
+  const void* data() const { return data_; }
+  void* mutable_data();  // only for storage that this process allocated
+  template <class T> const T* as() const { return static_cast<const T*>(data_); }
+  template <class T> T* as_mutable() { return static_cast<T*>(mutable_data()); }
+
+  Tensor reshaped(Shape shape) const;              // same element count, shared storage
+  Tensor rows(int64_t begin, int64_t end) const;   // [begin, end) of axis 0, shared storage
+  Tensor to(DType dtype) const;                    // value conversion through codec.h; shares if equal
+  std::vector<float> to_floats() const;
+  Tensor clone() const;
+
+ private:
+  DType dtype_ = DType::f32;
+  Shape shape_;
+  const void* data_ = nullptr;
+  bool writable_ = false;
+  std::shared_ptr<const void> owner_;
+};
+
+bool same_bytes(const Tensor& a, const Tensor& b);
+
+}  // namespace octavo
