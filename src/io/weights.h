@@ -1,0 +1,45 @@
+#pragma once
+// Where a component's parameters come from: a checkpoint folder, one file, an artifact, or another
+// store quantized on the fly. Names are those of the diffusers/transformers checkpoint.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "octavo/quant_spec.h"
+#include "tensor/quantize.h"
+#include "tensor/tensor.h"
+
+namespace octavo {
+
+// A quantized layer: its weight, and what is done to its input.
+struct QuantizedLayer {
+  QuantizedTensor weight;                // codes have the logical weight's shape
+  std::optional<QuantSpec> activation;
+  Tensor input_scale;                    // f32 [1, 1] for static activations, else empty
+};
+
+struct TensorType {
+  DType dtype;
+  Shape shape;
+};
+
+class WeightStore {
+ public:
+  virtual ~WeightStore() = default;
+  virtual std::vector<std::string> names() const = 0;  // sorted
+  virtual bool contains(const std::string& name) const = 0;
+  virtual TensorType type(const std::string& name) const = 0;  // logical type, no data touched
+  // Data may be a view of a mapped file. Error names file and tensor when it is missing.
+  virtual Tensor tensor(const std::string& name) const = 0;
+  // Hints that the tensor's pages are not needed soon.
+  virtual void release(const std::string& name) const { (void)name; }
+  virtual std::string where(const std::string& name) const = 0;  // file, for messages
+  // The layer's quantization, if its weight ("<layer>.weight") is quantized here.
+  virtual std::optional<QuantizedLayer> quantized(const std::string& layer) const {
+    (void)layer;
+    return std::nullopt;
+  }
+};
+
+}  // namespace octavo
