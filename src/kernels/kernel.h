@@ -1,0 +1,79 @@
+#pragma once
+// A kernel is a value: it says what it supports (with the reason when it does not), prepares once
+// (packed weights, library primitives), and launches without allocating. Tables are explicit and
+// ordered, best first, the reference last.
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/op.h"
+#include "tensor/tensor.h"
+
+namespace octavo {
+
+// One concrete problem: an op over operands of known types and shapes.
+struct Operand {
+  DType dtype = DType::f32;
+  Shape shape;
+  const Tensor* constant = nullptr;  // the data, when the operand is a model-rate constant
+};
+struct Call {
+  Op op;
+  Attrs attrs;
+  std::vector<std::optional<Operand>> inputs;  // empty where an optional input is absent
+  std::vector<Operand> outputs;
+  std::string name;  // the node's first output, for messages
+};
+
+// Supported, or the reason why not.
+struct Verdict {
+  bool supported = true;
+  std::string reason;
+  static Verdict yes() { return {}; }
+  static Verdict no(std::string why) { return {false, std::move(why)}; }
+};
+
+// What prepare() made: packed weights, primitives. Immutable after prepare, shared between plans.
+struct KernelState {
+  virtual ~KernelState() = default;
+  virtual size_t bytes() const { return 0; }  // resident memory
+};
+
+// Addresses for one launch, parallel to Call::inputs and outputs; nullptr where absent. No two
+// buffers overlap, except that an element-wise kernel's output may be one of its inputs if the
+// kernel says `in_place`.
+struct Buffers {
+  std::span<const void* const> inputs;
+  std::span<void* const> outputs;
+  void* workspace = nullptr;  // 64-byte aligned, workspace() bytes
+};
+
+struct Kernel {
+  const char* name;  // "linear_f32_onednn", "linear_ref"
+  Op op;
+  Verdict (*supports)(const Call& call);
+  std::shared_ptr<const KernelState> (*prepare)(const Call& call) = nullptr;
+  size_t (*workspace)(const Call& call, const KernelState* state) = nullptr;
+  void (*launch)(const Call& call, const KernelState* state, const Buffers& buffers);
+  bool in_place = false;  // outputs[0] may alias inputs[0]
+};
+
+// Kernels of one op on the CPU, best first, `*_ref` last.
+std::span<const Kernel> cpu_kernels(Op op);
+
+struct Selection {
+  const Kernel* kernel = nullptr;
+  std::vector<std::string> refusals;  // "linear_i8_onednn: weight format e4m3 is not i8"
+};
+// The first kernel that supports the call. Error{unsupported} with all refusals when none does.
+// reference_only skips everything but `*_ref`.
+Selection select_kernel(const Call& call, bool reference_only = false);
+
+// Runs one call at once (constant folding, tests): selects, prepares, launches.
+std::vector<Tensor> run_call(const Call& call, const std::vector<Tensor>& inputs,
+                             bool reference_only = false);
+
+}  // namespace octavo
