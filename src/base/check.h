@@ -10,9 +10,10 @@ namespace octavo {
 [[noreturn]] void throw_assert(const char* condition, const char* file, int line);
 }  // namespace octavo
 
-#define OCTAVO_FAIL(code_, ...) ::octavo::throw_error(::octavo::ErrorCode::code_, ::fmt::format(__VA_ARGS__))
-#define OCTAVO_CHECK_CODE(code_, condition_, ...)      \
-  do {                                                 \
+#define OCTAVO_FAIL(code_, ...) \
+  ::octavo::throw_error(::octavo::ErrorCode::code_, ::fmt::format(__VA_ARGS__))
+#define OCTAVO_CHECK_CODE(code_, condition_, ...)       \
+  do {                                                  \
     if (!(condition_)) OCTAVO_FAIL(code_, __VA_ARGS__); \
   } while (0)
 #define OCTAVO_CHECK(condition_, ...) OCTAVO_CHECK_CODE(invalid_argument, condition_, __VA_ARGS__)
