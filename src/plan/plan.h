@@ -1,0 +1,68 @@
+#pragma once
+// A plan fixes everything before the first launch: kernels, prepared weights, memory offsets, order.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "kernels/kernel.h"
+
+namespace octavo {
+
+struct PlanOptions {
+  bool reference_kernels = false;  // OCTAVO_KERNELS=ref
+  bool reuse_memory = true;        // OCTAVO_PLAN_REUSE=0 gives every value its own memory
+};
+
+// Where a value lives while the plan runs.
+struct Slot {
+  enum class Kind : uint8_t { none, arena, constant, input, output } kind = Kind::none;
+  size_t offset = 0;  // arena: bytes; others: index
+};
+
+struct PlannedNode {
+  const Kernel* kernel = nullptr;
+  Call call;
+  std::shared_ptr<const KernelState> state;
+  std::vector<Slot> inputs, outputs;
+  std::vector<ValueId> output_values;  // ids in Plan::graph, for observers
+  size_t workspace_bytes = 0;
+  double flops = 0;                   // multiply-adds x 2
+  int64_t bytes = 0;                  // every operand once
+  std::vector<std::string> refusals;  // why better kernels were not taken
+};
+
+struct PlannedTensor {
+  std::string name;
+  DType dtype;
+  Shape shape;
+};
+
+struct Plan {
+  Graph graph;
+  Bindings bindings;
+  std::vector<PlannedNode> nodes;
+  std::vector<PlannedTensor> inputs, outputs;
+  std::vector<Tensor> constants;
+  size_t arena_bytes = 0, workspace_bytes = 0;
+  size_t resident_bytes() const;  // prepared weights + constants that kernels read + arena
+};
+
+// Prepared states are reused from `cache` when the same node was prepared for other extents: packed
+// weights exist once however many shapes are planned.
+class StateCache;
+std::shared_ptr<StateCache> make_state_cache();
+
+// Every symbol of the graph must be bound. Error{unsupported} lists each kernel's refusal.
+std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindings,
+                                      const PlanOptions& options,
+                                      const std::shared_ptr<StateCache>& cache = nullptr);
+
+// Binds the symbols of the graph's inputs from concrete shapes; Error names input, dimension, found,
+// expected.
+Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& shapes);
+
+// Kernel, precision, time-independent cost per node: what really runs (attestation).
+std::string describe(const Plan& plan);
+
+}  // namespace octavo
