@@ -63,21 +63,8 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-[[noreturn]] void fail_write(const fs::path& path, const fs::path& target, size_t bytes,
-                             int error) {
-  if (error == ENOSPC || error == EDQUOT) {
-    struct statvfs status = {};
-    uint64_t available = 0;
-    if (statvfs(folder_of(target).c_str(), &status) == 0) {
-      available = uint64_t{status.f_bavail} * status.f_frsize;
-    }
-    OCTAVO_FAIL(io,
-                "cannot write {}: {}; {} more bytes wanted, {} free on its file system; free some "
-                "space or choose another folder",
-                path.string(), std::strerror(error), bytes, available);
-  }
-  OCTAVO_FAIL(io, "cannot write {} more bytes to {}: {}", bytes, path.string(),
-              std::strerror(error));
+[[noreturn]] void fail_write(const fs::path& path, size_t bytes, int error) {
+  throw_error(ErrorCode::io, write_failure_text(path, bytes, error));
 }
 
 void sync_folder(const fs::path& folder) {
@@ -111,7 +98,7 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), target_(resolve_
   if (fd_ >= 0) return;
   int error = errno;
   drop_name(registered_);
-  if (error == ENOSPC || error == EDQUOT) fail_write(path_, target_, 0, error);
+  if (error == ENOSPC || error == EDQUOT) fail_write(target_, 0, error);
   OCTAVO_FAIL(io, "cannot create {}: {} (folder {}); make the folder or choose another",
               path_.string(), std::strerror(error), folder.string());
 }
@@ -129,7 +116,7 @@ void AtomicFile::write(const void* data, size_t bytes) {
   while (bytes > 0) {
     ssize_t written = ::write(fd_, next, bytes);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_write(path_, target_, bytes, errno);
+    if (written < 0) fail_write(target_, bytes, errno);
     next += written;
     bytes -= static_cast<size_t>(written);
   }
@@ -137,15 +124,27 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
   OCTAVO_ASSERT(fd_ >= 0);
-  if (fsync(fd_) != 0 && errno != EINVAL) fail_write(path_, target_, 0, errno);
+  if (fsync(fd_) != 0 && errno != EINVAL) fail_write(target_, 0, errno);
   OCTAVO_CHECK_CODE(io, rename(temporary_.c_str(), target_.c_str()) == 0,
                     "cannot rename {} to {}: {}", temporary_.string(), path_.string(),
                     std::strerror(errno));
   drop_name(registered_);
   int closed = close(fd_);
   fd_ = -1;
-  if (closed != 0) fail_write(path_, target_, 0, errno);
+  if (closed != 0) fail_write(target_, 0, errno);
   sync_folder(folder_of(target_));
+}
+
+std::string write_failure_text(const fs::path& path, size_t bytes, int error) {
+  struct statvfs status = {};
+  if ((error == ENOSPC || error == EDQUOT) && statvfs(folder_of(path).c_str(), &status) == 0) {
+    return fmt::format(
+        "cannot write {}: {}; {} more bytes wanted, {} free on its file system; free some space or "
+        "choose another folder",
+        path.string(), std::strerror(error), bytes, uint64_t{status.f_bavail} * status.f_frsize);
+  }
+  return fmt::format("cannot write {} more bytes to {}: {}", bytes, path.string(),
+                     std::strerror(error));
 }
 
 void remove_open_temporaries() noexcept {

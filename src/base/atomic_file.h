@@ -35,6 +35,9 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 // Reads a whole text file of at most `limit` bytes; Error{io} or Error{bad_file} otherwise.
 std::string read_file(const std::filesystem::path& path, size_t limit = size_t{1} << 28);
 
+// What a failed write says (`error`: errno); for a full disk with the bytes that are free.
+std::string write_failure_text(const std::filesystem::path& path, size_t bytes, int error);
+
 // Unlinks the temporaries of all open AtomicFiles. Safe in a signal handler that ends the process.
 void remove_open_temporaries() noexcept;
 
