@@ -123,6 +123,7 @@ TEST_F(Threads, CallersFromSeveralThreads) {
 thread_local int hook_calls = 0;
 
 TEST_F(Threads, HookRunsOnceOnEveryThread) {
+  hook_calls = 0;
   set_thread_count(1);
   set_thread_start_hook([] { ++hook_calls; });
   set_thread_count(3);
