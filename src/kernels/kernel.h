@@ -72,7 +72,11 @@ struct Selection {
 // reference_only skips everything but `*_ref`.
 Selection select_kernel(const Call& call, bool reference_only = false);
 
-// Runs one call at once (constant folding, tests): selects, prepares, launches.
+// Runs one kernel at once on the addresses of the inputs (nullptr where absent).
+std::vector<Tensor> run_kernel(const Kernel& kernel, const Call& call,
+                               std::span<const void* const> inputs);
+// Runs one call at once (constant folding, tests): selects, prepares, launches. An
+// absent input is a tensor without data.
 std::vector<Tensor> run_call(const Call& call, const std::vector<Tensor>& inputs,
                              bool reference_only = false);
 

@@ -1,0 +1,34 @@
+// The table of CPU kernels: one row a kernel, grouped by op, best first, the reference last.
+#include <array>
+
+#include "base/check.h"
+#include "kernels/cpu/fast/fast.h"
+#include "kernels/cpu/ref/ref.h"
+#include "kernels/kernel.h"
+
+namespace octavo {
+namespace {
+
+const Kernel* const kRows[] = {
+    // products
+    // element-wise
+    &cpu::kSiluRef,
+};
+
+constexpr size_t kOps = static_cast<size_t>(Op::count_);
+
+std::array<std::vector<Kernel>, kOps> group_by_op() {
+  std::array<std::vector<Kernel>, kOps> groups;
+  for (const Kernel* kernel : kRows) groups[static_cast<size_t>(kernel->op)].push_back(*kernel);
+  return groups;
+}
+
+}  // namespace
+
+std::span<const Kernel> cpu_kernels(Op op) {
+  static const auto groups = group_by_op();
+  OCTAVO_ASSERT(op < Op::count_);
+  return groups[static_cast<size_t>(op)];
+}
+
+}  // namespace octavo
