@@ -12,24 +12,24 @@
 namespace octavo {
 
 struct JudgeOptions {
-  std::vector<std::pair<std::string, std::vector<std::string>>> prompt_sets;  // ("known", [...]), ...
-  uint64_t seed = 0;         // prompt i of a set, repetition r: seed + i + r * prompts
+  std::vector<std::pair<std::string, std::vector<std::string>>>
+      prompt_sets;    // ("known", [...]), ...
+  uint64_t seed = 0;  // prompt i of a set, repetition r: seed + i + r * prompts
   int seeds_per_prompt = 1;
   int steps = 0, batch = 8;
-  double epsilon = 1e-3;     // of the perturbed-noise floor
+  double epsilon = 1e-3;  // of the perturbed-noise floor
   RngKind rng = RngKind::torch;
-  int pictures = 8;          // kept for the report, worst first, per set
+  int pictures = 8;  // kept for the report, worst first, per set
 };
 
-// One comparison run: test against reference, or a floor (noise + epsilon, bf16) against reference.
-struct StepError {
-  std::vector<double> teacher_forced, free_running;  // per sample: rel. L2 error of x0 at this step
-};
+// One picture of one comparison: test against reference, or a floor against reference.
 struct SampleResult {
   std::string prompt;
   uint64_t seed = 0;
   double psnr = 0, ssim = 0;
-  std::vector<double> teacher_forced, free_running;  // per step
+  // Relative L2 error of x0 at each step; teacher_forced is empty for the noise floor, whose model
+  // is the reference itself.
+  std::vector<double> teacher_forced, free_running;
 };
 struct Comparison {
   std::string name;  // "test", "noise", "bf16"
@@ -42,7 +42,7 @@ struct PictureRow {
   Tensor reference, test;  // [3, H, W]
 };
 struct SetReport {
-  std::string name;  // "known", "novel"
+  std::string name;                     // "known", "novel"
   std::vector<Comparison> comparisons;  // test first, then floors
   std::vector<PictureRow> pictures;
 };
@@ -75,6 +75,9 @@ struct Gate {
   static Gate parse(std::string_view text, const std::string& where);
   static Gate defaults();
 };
+
+// Which kernel ran each linear and convolution, and in which precision: call after a run.
+std::vector<LayerAttestation> attest(Pipeline& pipeline);
 
 Report judge(const ModelSource& reference, const ModelSource& test, const JudgeOptions& options);
 void apply_gate(const Gate& gate, Report& report);
