@@ -22,7 +22,7 @@ class Dim {
   static Dim parse(std::string_view text);  // Error{invalid_argument} with the position
 
   bool is_constant() const { return terms_.empty(); }
-  int64_t value() const;  // Error{internal} unless constant
+  int64_t value() const;                         // Error{internal} unless constant
   int64_t eval(const Bindings& bindings) const;  // Error names an unbound symbol, or overflow
   Dim substitute(const Bindings& bindings) const;
   std::string text() const;
@@ -38,6 +38,8 @@ class Dim {
   using Monomial = std::vector<std::string>;
   int64_t constant_ = 0;
   std::map<Monomial, int64_t> terms_;
+  static Dim atom(std::string text);
+  void add_term(const Monomial& monomial, int64_t coefficient);
   friend Dim floor_div(const Dim& a, int64_t k);
 };
 

@@ -1,8 +1,10 @@
 #pragma once
 // A typed dataflow graph in topological order. Values are identified by index and by a unique name
 // (module paths of the source checkpoint, so that taps, recipes and errors speak its language).
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/op.h"
@@ -10,9 +12,9 @@
 
 namespace octavo {
 
-// How often a value changes, as a set of causes: 0 = model (constant), else any of the bits. request:
-// depends on the prompt; schedule: on the timestep; both (trajectory): once per request and step
-// number, still before the first step; step: on the latent.
+// How often a value changes, as a set of causes: 0 = model (constant), else any of the bits.
+// request: depends on the prompt; schedule: on the timestep; both (trajectory): once per request
+// and step number, still before the first step; step: on the latent.
 enum class Rate : uint8_t { model = 0, request = 1, schedule = 2, trajectory = 3, step = 7 };
 Rate join(Rate a, Rate b);
 const char* name(Rate rate);
@@ -26,13 +28,13 @@ struct Value {
   std::string name;
   ValueType type;
   Rate rate = Rate::model;
-  NodeId producer = -1;           // -1: graph input or constant
+  NodeId producer = -1;            // -1: graph input or constant
   std::optional<Tensor> constant;  // may be typed without data
 };
 
 struct Node {
   Op op;
-  std::vector<ValueId> inputs;   // kNoValue where an optional input is absent
+  std::vector<ValueId> inputs;  // kNoValue where absent; as many as the op's row says at most
   std::vector<ValueId> outputs;
   Attrs attrs;
 };
@@ -43,13 +45,16 @@ class Graph {
 
   ValueId add_input(std::string_view name, DType dtype, SymShape shape, Rate rate);
   ValueId add_constant(std::string_view name, Tensor tensor);
-  // Infers types and rates; outputs are named `name`, and `name:1` ... for further ones. A taken name
-  // gets a suffix "#2". Errors name the op and `name`.
+  // Infers types and rates; outputs are named `name`, and `name:1` ... for further ones. A taken
+  // name gets a suffix "#2". Errors name the op and `name`.
   std::vector<ValueId> add_multi(Op op, std::vector<ValueId> inputs, Attrs attrs,
-                                 std::string_view name);
-  ValueId add(Op op, std::vector<ValueId> inputs, Attrs attrs, std::string_view name) {
-    return add_multi(op, std::move(inputs), std::move(attrs), name).front();
+                                 std::string_view base);
+  ValueId add(Op op, std::vector<ValueId> inputs, Attrs attrs, std::string_view base) {
+    return add_multi(op, std::move(inputs), std::move(attrs), base).front();
   }
+  // The same with a name for each output; a taken name is an error.
+  std::vector<ValueId> add_named(Op op, std::vector<ValueId> inputs, Attrs attrs,
+                                 const std::vector<std::string>& names);
   // Marks a value as a result under a public name.
   void add_output(std::string_view name, ValueId value);
 
@@ -69,18 +74,19 @@ class Graph {
   // For passes. Nodes whose uses are gone stay until dead-code elimination rebuilds the graph.
   std::vector<Node>& mutable_nodes() { return nodes_; }
   Value& mutable_value(ValueId id);
-  std::vector<NodeId> users(ValueId id) const;   // each node once
+  std::vector<NodeId> users(ValueId id) const;  // each node once
   bool is_output(ValueId id) const;
-  void replace_uses(ValueId from, ValueId to);   // in nodes and outputs
+  void replace_uses(ValueId from, ValueId to);  // in nodes and outputs
   std::string unique_name(std::string_view base) const;
 
  private:
+  ValueId add_value(Value value);
+
   std::vector<Value> values_;
   std::vector<Node> nodes_;
   std::vector<ValueId> inputs_;
   std::vector<Output> outputs_;
   std::map<std::string, ValueId, std::less<>> by_name_;
-  friend class GraphRebuilder;
 };
 
 // Copies a graph node by node; a pass overrides what it rewrites. Order stays topological.
@@ -100,8 +106,8 @@ class GraphRebuilder {
   std::vector<ValueId> mapped_;
 };
 
-// Types of every value again from its op's rule, uniqueness of names, order, arity, attributes, rates:
-// Error{internal} "after <what>: ..." on the first violation. Run after every pass.
+// Types of every value again from its op's rule, uniqueness of names, order, arity, attributes,
+// rates: Error{internal} "after <what>: ..." on the first violation. Run after every pass.
 void verify(const Graph& graph, std::string_view what);
 
 // Text form; parse(print(g)) prints the same. Constants print type and name without data.

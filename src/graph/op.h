@@ -1,7 +1,13 @@
 #pragma once
-// The op table: one row an op with its name, arity, attributes, shape rule, cost and whether rows of
-// axis 0 are independent. Every op has a reference kernel on the CPU. `[]` shapes below are logical;
-// "..." is any leading axes. Element-wise ops broadcast as NumPy does.
+// The op table: one row an op with its name, arity, attributes, shape rule, cost and whether rows
+// of axis 0 are independent. Every op has a reference kernel on the CPU. `[]` shapes below are
+// logical; "..." is any leading axes. Element-wise ops broadcast as NumPy does.
+//
+// Types: compute types are f32, f16 and bf16; the first output has the type of x unless the op says
+// otherwise. Operands of `add`, `sub`, `mul`, `div`, q k v, gates, residuals and modulations share
+// that type (no silent promotion: cast); weights, biases, norms' parameters and attention's bias
+// may be of any float type; cos, sin and timesteps are f32. Axes count from 0 and are never
+// negative. Activations are none | silu | gelu (exact, erf) | gelu_tanh.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -17,73 +23,88 @@ namespace octavo {
 
 enum class Op : uint8_t {
   // products
-  linear,          // x[..., K], w[N, K], bias[N]?, gate[B, N]?, residual[..., N]? {activation}
-                   //   y = act(x w^T + bias); y = residual + gate * y      (gate per axis-0 sample)
-  conv2d,          // x[B, C, H, W], w[N, C, kh, kw], bias[N]?, residual[B, N, H', W']?
-                   //   {stride, pads = top left bottom right}
-  attention,       // q[B, S, H, D], k[B, T, Hkv, D], v[B, T, Hkv, D], bias[B|1, H|1, S|1, T]? {scale}
-                   //   softmax(scale q k^T + bias) v -> [B, S, H, D]; H a multiple of Hkv
+  linear,     // x[..., K], w[N, K], bias[N]?, gate[B, N]?, residual[..., N]? {activation}
+              //   y = act(x w^T + bias); y = residual + gate * y      (gate per axis-0 sample)
+  conv2d,     // x[B, C, H, W], w[N, C, kh, kw], bias[N]?, residual[B, N, H', W']?
+              //   {stride, pads = top left bottom right}
+  attention,  // q[B, S, H, D], k[B, T, Hkv, D], v[B, T, Hkv, D], bias[B|1, H|1, S|1, T]? {scale}
+              //   softmax(scale q k^T + bias) v -> [B, S, H, D]; H a multiple of Hkv
   // normalisation
-  rms_norm,        // x[..., D], w[D]? {eps}: x / sqrt(mean(x^2) + eps) * w
-  layer_norm,      // x[..., D], w[D]?, b[D]? {eps}
-  group_norm,      // x[B, C, ...], w[C], b[C] {groups, eps, activation}
-  norm_modulate,   // x[B, ..., D], scale[B, D], shift[B, D] {eps}: layer_norm(x) (1 + scale) + shift
+  rms_norm,       // x[..., D], w[D]? {eps}: x / sqrt(mean(x^2) + eps) * w
+  layer_norm,     // x[..., D], w[D]?, b[D]? {eps}
+  group_norm,     // x[B, C, ...], w[C], b[C] {groups, eps, activation}
+  norm_modulate,  // x[B, ..., D], scale[B, D], shift[B, D] {eps}: layer_norm(x) (1 + scale) + shift
   // rotary positions (interleaved pairs)
-  rope,            // x[B, S, H, D], cos[S, D/2], sin[S, D/2]
-  rope_table,      // ids[S, A] {axes = dims per axis, theta} -> cos, sin [S, sum(axes)/2] f32
-  qk_norm_rope,    // x[B, S, H, D], w[D], cos, sin {eps}: rope(rms_norm(x, w))
+  rope,          // x[B, S, H, D], cos[S, D/2], sin[S, D/2]
+  rope_table,    // ids[S, A] {axes = dims per axis, theta} -> cos, sin [S, sum(axes)/2] f32
+  qk_norm_rope,  // x[B, S, H, D], w[D], cos, sin {eps}: rope(rms_norm(x, w))
   // element-wise
-  silu, gelu,      // gelu {approximate = tanh | none}
-  add, sub, mul, div,
-  affine,          // x {scale, shift}: x * scale + shift
-  clamp,           // x {min, max}
-  cast,            // x {to}
+  silu,
+  gelu,  // gelu {approximate = tanh | none}
+  add,
+  sub,
+  mul,
+  div,
+  affine,  // x {scale, shift}: x * scale + shift
+  clamp,   // x {min, max}
+  cast,    // x {to}
   // data movement
-  reshape,         // x {shape}
-  transpose,       // x {perm}
-  concat,          // x... {axis}
-  slice,           // x {axis, begin, end}
-  expand,          // x {shape}: broadcast
+  reshape,           // x {shape}
+  transpose,         // x {perm}
+  concat,            // x... {axis}
+  slice,             // x {axis, begin, end}: begin and end may be symbolic
+  expand,            // x {shape}: broadcast
   upsample_nearest,  // x[B, C, H, W] {factor}
-  embedding,       // table[V, D], ids[...] i64 -> [..., D]
+  embedding,         // table[V, D], ids[...] i64 -> [..., D]
   // conditioning
   timestep_embedding,      // t[B] {dim, flip_sin_to_cos, freq_shift, max_period} -> [B, dim] f32
   relative_position_bias,  // table[buckets, H], like[B, S, ...] {max_distance, bidirectional}
                            //   -> [1, H, S, S] (T5)
   mask_bias,               // mask[B, S] -> [B, 1, 1, S]: 0 where set, lowest f32 where not
   // quantization (tensor/quantize.h has the arithmetic)
-  quantize,        // x, scale? {spec, rows = leading | first} -> codes, scale; scale input iff static
-  dequantize,      // codes, scale, zero_point? {spec, rows, shape} -> f32
+  // A scale is one value a tile of the matrix view, which is [all leading axes, last axis] for rows
+  // = leading and [axis 0, the rest] for rows = first. Activation scales are f32, without zero
+  // points.
+  quantize,          // x, scale? {spec, rows?} -> codes, scale; scale input iff static
+  dequantize,        // codes, scale, zero_point? {spec, rows?, shape} -> f32
   quantized_linear,  // x (codes or float), x_scale?, w codes[N, K], w_scale, w_zp?, bias?, gate?,
-                     //   residual? {x_spec?, w_spec, activation}: the linear over dequantized operands
-  quantized_conv2d,  // x, x_scale?, w codes, w_scale, w_zp?, bias?, residual? {x_spec?, w_spec, stride, pads}
+                     //   residual? {x_spec?, w_spec, activation?, to?}: the linear over dequantized
+                     //   operands; x_spec iff x is codes, then the output's type is `to` (f32)
+  quantized_conv2d,  // x, x_scale?, w codes, w_scale, w_zp?, bias?, residual?
+                     //   {x_spec?, w_spec, stride, pads, to?}; matrix view: rows = first
   count_
 };
 
 // Optional fused quantization of the first output: norm_modulate, linear, quantized_linear and gelu
-// take {out_spec} and a last optional input out_scale (static specs), and then give (codes, scale).
+// take {out_spec} and a last optional input out_scale (static specs), and then give (codes, scale)
+// as `quantize` with rows = leading does.
 
-using Attr = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, SymShape>;
+using Attr = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, SymShape, Dim>;
 class Attrs {
  public:
   Attrs() = default;
   Attrs(std::initializer_list<std::pair<const std::string, Attr>> list) : map_(list) {}
   bool has(std::string_view key) const { return map_.find(std::string(key)) != map_.end(); }
   // Error{internal} naming the key when it is absent or of another type; *_or give a default.
-  int64_t get_int(std::string_view key) const;
+  int64_t get_int(std::string_view key) const;  // also of a constant Dim
   double get_double(std::string_view key) const;
   bool get_bool(std::string_view key) const;
   const std::string& get_string(std::string_view key) const;
   const std::vector<int64_t>& get_ints(std::string_view key) const;
   const SymShape& get_dims(std::string_view key) const;
+  const Dim& get_dim(std::string_view key) const;
   std::string get_string_or(std::string_view key, std::string_view fallback) const;
   bool get_bool_or(std::string_view key, bool fallback) const;
   void set(std::string_view key, Attr value) { map_[std::string(key)] = std::move(value); }
   void erase(std::string_view key) { map_.erase(std::string(key)); }
   const std::map<std::string, Attr>& map() const { return map_; }
+  // With symbols of dims replaced by their extents.
+  Attrs substitute(const Bindings& bindings) const;
   bool operator==(const Attrs&) const = default;
 
  private:
+  template <class T>
+  const T& get(std::string_view key, const char* type) const;
   std::map<std::string, Attr> map_;
 };
 
@@ -92,8 +113,9 @@ struct ValueType {
   SymShape shape;
   bool operator==(const ValueType&) const = default;
 };
+std::string to_string(const ValueType& type);  // "f32[B, 64]"
 
-enum class AttrType : uint8_t { boolean, integer, real, text, integers, dims };
+enum class AttrType : uint8_t { boolean, integer, real, text, integers, dims, dim };
 struct AttrInfo {
   const char* name;
   AttrType type;
@@ -103,15 +125,17 @@ struct AttrInfo {
 struct OpInfo {
   Op op;
   const char* name;
-  int min_inputs, max_inputs;  // absent optional inputs are kNoValue; max -1: any number
+  int min_inputs, max_inputs;  // absent optional inputs are kNoValue; max -1: any number.
+                               // A node always has max_inputs inputs, padded with kNoValue.
   int outputs;                 // before fused quantization
   std::vector<AttrInfo> attrs;
   // Types of the outputs, or Error naming the op and the shapes. inputs[i] is empty when absent.
-  std::vector<ValueType> (*infer)(const OpInfo& op, std::span<const std::optional<ValueType>> inputs,
+  std::vector<ValueType> (*infer)(const OpInfo& op,
+                                  std::span<const std::optional<ValueType>> inputs,
                                   const Attrs& attrs);
   // Multiply-adds count two; symbolic.
-  Dim (*flops)(std::span<const std::optional<ValueType>> inputs,
-               std::span<const ValueType> outputs, const Attrs& attrs);
+  Dim (*flops)(std::span<const std::optional<ValueType>> inputs, std::span<const ValueType> outputs,
+               const Attrs& attrs);
   // Each index of the output's axis 0 depends on the same index of the inputs whose axis 0 has the
   // batch symbol, and on nothing else of them (used to run all steps of a schedule as one batch).
   bool batch_parallel;
@@ -121,5 +145,14 @@ std::span<const OpInfo> op_table();
 const OpInfo& info(Op op);
 const char* name(Op op);
 std::optional<Op> find_op(std::string_view name);
+
+// The output types of a call: checks arity and attributes, pads the inputs, applies the op's rule.
+// Error{invalid_argument} starting with the op's name.
+std::vector<ValueType> infer_types(Op op, std::span<const std::optional<ValueType>> inputs,
+                                   const Attrs& attrs);
+// Attributes in the types that the op's row declares: an integer is a real or a dim where one is
+// wanted, integers are dims. Error{invalid_argument} for unknown, missing and mistyped ones.
+Attrs checked_attrs(const OpInfo& op, const Attrs& attrs);
+int output_count(const OpInfo& op, const Attrs& attrs);  // one more with out_spec
 
 }  // namespace octavo
