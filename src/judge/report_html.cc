@@ -7,6 +7,7 @@
 #include "judge/judge.h"
 #include "judge/plot.h"
 #include "judge/statistics.h"
+#include "sample/picture.h"
 
 namespace octavo {
 namespace {
