@@ -9,8 +9,9 @@ namespace octavo {
 
 // How a tensor is quantized. A tensor is seen as a matrix: weights as [out, everything else],
 // activations as [all leading axes, last axis]. One scale covers a tile of rows x cols; 0 is the
-// whole extent. Text form, also the parser's input:
-//   format/ROWSxCOLS/timing/scale[/zp]    e4m3/*x*/static/f32   i8/1x*/dynamic/f32   i4/1x128/static/f16/zp
+// whole extent, written * in the text form. Text form, also the parser's input:
+//   format/ROWSxCOLS/timing/scale[/zp]
+//   e4m3/*x*/static/f32   i8/1x*/dynamic/f32   i4/1x128/static/f16/zp
 //   real = code * scale                   (with zp: real = (code - zero_point) * scale)
 struct QuantSpec {
   enum class Timing : uint8_t { static_, dynamic };
@@ -24,10 +25,12 @@ struct QuantSpec {
   // Throws Error{invalid_argument} naming the part that is wrong and what is allowed.
   static QuantSpec parse(std::string_view text);
   std::string text() const;
+  // For specs that were put together by hand: throws as parse does.
+  void validate() const;
   bool operator==(const QuantSpec&) const = default;
 
-  // Scale tensor's shape for a rows x cols matrix: [ceil(rows/tile_rows), ceil(cols/tile_cols)].
-  // Throws when a group does not divide cols.
+  // Scale tensor's shape for a rows x cols matrix: [ceil(rows/tile_rows), cols/tile_cols], 1 where
+  // the tile is the whole extent. Throws when a group does not divide cols.
   std::vector<int64_t> scale_shape(int64_t rows, int64_t cols) const;
 };
 
@@ -48,7 +51,8 @@ struct NamedScheme {
 
 // fp8 int8 fp8dq fp8dqrow int8dq int8wo fp8wo int4wo fp6_e3m2 fp5_e2m2 fp4_e2m1 ...
 const std::vector<NamedScheme>& scheme_table();
-// A table name or "w=SPEC [a=SPEC]"; Error{invalid_argument} lists the names.
+// A table name or "w=SPEC" or "w=SPEC a=SPEC" (one space; the weight's timing is static).
+// Error{invalid_argument} lists the names.
 Scheme find_scheme(std::string_view text);
 
 }  // namespace octavo

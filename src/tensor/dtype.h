@@ -9,14 +9,22 @@
 namespace octavo {
 
 enum class DType : uint8_t {
-  f64, f32, f16, bf16,
+  f64,
+  f32,
+  f16,
+  bf16,
   e4m3,  // 8-bit float, no infinity, one NaN a sign: OCP E4M3 = ml_dtypes float8_e4m3fn
   e5m2,  // 8-bit float with infinities: OCP E5M2 = ml_dtypes float8_e5m2
   e3m2,  // 6 bits, finite only: OCP FP6 E3M2 = ml_dtypes float6_e3m2fn
   e2m2,  // 5 bits, finite only (torchao fp5_e2m2): bias 1, max 7
   e2m1,  // 4 bits, finite only: OCP FP4 = ml_dtypes float4_e2m1fn
   e8m0,  // 8-bit power of two, unsigned, 0xff NaN: OCP scale = ml_dtypes float8_e8m0fnu
-  i64, i32, i8, i4, u8, boolean,
+  i64,
+  i32,
+  i8,
+  i4,
+  u8,
+  boolean,
 };
 
 enum class DTypeKind : uint8_t { floating, integer, boolean };
@@ -43,7 +51,11 @@ inline bool is_float(DType d) { return info(d).kind == DTypeKind::floating; }
 inline int64_t row_bytes(DType d, int64_t n) { return (n * info(d).bits + 7) / 8; }
 
 // IEEE-like 16-bit types as distinct C++ types, so that templates can tell them apart.
-struct BFloat16 { uint16_t bits; };
-struct Float16 { uint16_t bits; };
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
 
 }  // namespace octavo

@@ -2,9 +2,17 @@
 // Quantization of one tensor under a QuantSpec: the arithmetic, with no opinion on how a scale is
 // found beyond absmax. All arithmetic is f32; the scale is rounded to its own format BEFORE it
 // divides, so that codes and scale belong together. Bytes out depend on bytes in only.
-//   symmetric: s = max(absmax, floor) / top, code = encode(x / s)   top: 127 for i8 (codes reach
-//   -128), 7 for i4, the largest finite value for floats
-//   zero point (asymmetric, integers): s = (max - min) / (2^bits - 1), zp in the code's own grid
+//   symmetric: s = max(absmax, 1e-12) / top, code = encode(x / s)   top: 127 for i8 (codes reach
+//   -128), 7 for i4, the largest finite value for floats. x / s saturates in every format, e5m2
+//   included.
+//   zero point (asymmetric, integers): s = max(max - min, 1e-12) / (2^bits - 1) over a range that
+//   is widened to contain 0; zero_point = clamp(low - round(min / s)), a code, low = -2^(bits-1);
+//   code = clamp(round(x / s) + zero_point). 0 is exact.
+// Scales are rounded to nearest and kept within [smallest > 0, largest] of their format. Only e8m0
+// is rounded up, as cuBLAS has it for MXFP8: to nearest would clip values by up to a third.
+#include <string_view>
+#include <utility>
+
 #include "octavo/quant_spec.h"
 #include "tensor/tensor.h"
 
@@ -12,8 +20,8 @@ namespace octavo {
 
 struct QuantizedTensor {
   QuantSpec spec;
-  Tensor codes;  // spec.format, the source's shape
-  Tensor scale;  // spec.scale, [row tiles, col tiles]
+  Tensor codes;       // spec.format, the source's shape
+  Tensor scale;       // spec.scale, [row tiles, col tiles]
   Tensor zero_point;  // f32 [row tiles, col tiles], or empty
 };
 
@@ -23,16 +31,18 @@ std::pair<int64_t, int64_t> matrix_extents(const Shape& shape, MatrixView view);
 
 // The largest code magnitude that absmax is mapped to.
 float top_code(const QuantSpec& spec);
-// max(absmax, floor) / top, rounded to the scale's format and never 0: an all-zero tile gets a
-// usable scale.
+// max(absmax, 1e-12) / top, rounded to the scale's format and never 0: an all-zero tile gets a
+// usable scale. For symmetric specs; absmax is finite.
 float scale_for_absmax(const QuantSpec& spec, float absmax);
 
-// Weights: static scales from the data. Throws Error{not_finite} naming `what` and the first index.
+// Scales from the data: weights, and activations of dynamic specs. The source is of any float type
+// of 8 bits or more. Throws Error{not_finite} naming `what` and the first index.
 QuantizedTensor quantize(const Tensor& source, const QuantSpec& spec, MatrixView view,
                          std::string_view what = "tensor");
-// With given scales (calibrated activations).
+// With given scales (calibrated activations): spec.scale, of the spec's scale_shape, all finite and
+// > 0. Symmetric specs only.
 QuantizedTensor quantize_with_scale(const Tensor& source, const QuantSpec& spec, MatrixView view,
-                                    const Tensor& scale);
+                                    const Tensor& scale, std::string_view what = "tensor");
 Tensor dequantize(const QuantizedTensor& q, MatrixView view);  // f32, source's shape
 
 }  // namespace octavo

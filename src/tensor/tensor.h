@@ -13,8 +13,8 @@ namespace octavo {
 
 using Shape = std::vector<int64_t>;
 
-int64_t element_count(const Shape& shape);      // product; Error if it overflows int64 or a dim < 0
-std::string to_string(const Shape& shape);      // "[2, 64, 32]"
+int64_t element_count(const Shape& shape);  // product; Error if it overflows int64 or a dim < 0
+std::string to_string(const Shape& shape);  // "[2, 64, 32]"
 
 class Tensor {
  public:
@@ -37,12 +37,18 @@ class Tensor {
 
   const void* data() const { return data_; }
   void* mutable_data();  // only for storage that this process allocated
-  template <class T> const T* as() const { return static_cast<const T*>(data_); }
-  template <class T> T* as_mutable() { return static_cast<T*>(mutable_data()); }
+  template <class T>
+  const T* as() const {
+    return static_cast<const T*>(data_);
+  }
+  template <class T>
+  T* as_mutable() {
+    return static_cast<T*>(mutable_data());
+  }
 
-  Tensor reshaped(Shape shape) const;              // same element count, shared storage
-  Tensor rows(int64_t begin, int64_t end) const;   // [begin, end) of axis 0, shared storage
-  Tensor to(DType dtype) const;                    // value conversion through codec.h; shares if equal
+  Tensor reshaped(Shape shape) const;             // same element count, shared storage
+  Tensor rows(int64_t begin, int64_t end) const;  // [begin, end) of axis 0, shared storage
+  Tensor to(DType dtype) const;  // value conversion through codec.h; shares if equal
   std::vector<float> to_floats() const;
   Tensor clone() const;
 
