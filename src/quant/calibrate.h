@@ -16,6 +16,9 @@ struct CalibrateOptions {
   std::filesystem::path checkpoint;     // partial stats saved here after each batch; resumed from
 };
 
+// 32 prompts spread evenly over the model's own known ones; Error when it comes without prompts.
+std::vector<std::string> calibration_prompts(const ModelSource& model);
+
 // Runs the model's own pipeline in f32 and observes the input of every quantizable layer.
 Stats calibrate(const ModelSource& model, const CalibrateOptions& options);
 
