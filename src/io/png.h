@@ -1,26 +1,34 @@
 #pragma once
-// 8-bit RGB pictures as PNG, through libpng. Bytes out depend on the input only.
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace octavo {
 
-// Keyword (1-79 Latin-1 characters) and UTF-8 text; written as tEXt where it is plain ASCII, else iTXt.
-using PngText = std::vector<std::pair<std::string, std::string>>;
-
-struct Picture {
+// 8-bit RGB, rows top to bottom, 3 bytes a pixel, no padding.
+struct Image {
   int64_t width = 0, height = 0;
-  std::vector<uint8_t> rgb;  // height * width * 3
-  PngText text;
+  std::vector<uint8_t> rgb;
 };
 
-std::string encode_png(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
-                       const PngText& text = {});
-void write_png(const std::filesystem::path& path, const Picture& picture);  // atomically
-// RGB or grey or palette files as RGB, with their text; Error{bad_file} on anything hostile.
-Picture read_png(const std::filesystem::path& path);
+struct Png {
+  Image image;
+  std::map<std::string, std::string> text;  // tEXt, zTXt and iTXt; values in UTF-8
+};
+
+inline constexpr int64_t kMaxPngSide = 1 << 14;
+
+// The same image, text and libpng/zlib give the same bytes. Text keys are 1 to 79 printable ASCII
+// characters, values UTF-8 without NUL (Error{invalid_argument} otherwise).
+std::string encode_png(const Image& image, const std::map<std::string, std::string>& text);
+// Any PNG without transparency, brought to 8-bit RGB. Error{bad_file} names `where`.
+Png decode_png(std::span<const std::byte> file, const std::string& where);
+
+void write_png(const std::filesystem::path& path, const Image& image,
+               const std::map<std::string, std::string>& text = {});
+Png read_png(const std::filesystem::path& path);
 
 }  // namespace octavo
