@@ -3,9 +3,10 @@
 //   # comment
 //   transformer/transformer_blocks.*.ff.net.2   fp8dqrow        a scheme's name
 //   transformer/*.attn.*                        w=i8/1x*/static/f32 a=i8/*x*/static/f32
-//   *                                           keep
+//   transformer/*                               int8 solver=percentile:99.95
+//   vae/decoder.*                               keep            # the reason that reports show
 // A pattern is a glob over "component/layer" ('*' any characters, '?' one). Layers that match no line
-// are kept.
+// are kept. `solver` (solver.h) finds the scales of static activations; absmax when absent.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,39 +14,34 @@
 
 #include "models/model_source.h"
 #include "models/models.h"
+#include "quant/solver.h"
 
 namespace octavo {
 
 struct RecipeRule {
   std::string pattern;
   std::optional<Scheme> scheme;  // empty: keep in float
+  Solver solver;
+  std::string words;             // scheme as written
+  std::string note;              // the comment behind it
   int line = 0;
 };
 
 struct Recipe {
   std::vector<RecipeRule> rules;
-  // Error names the file, line, word found and what is allowed.
-  static Recipe parse(std::string_view text, const std::string& where);
-  // All quantizable layers of the transformer but the family's keep_float ones.
-  static Recipe for_scheme(std::string_view scheme, const ModelSource& model);
-  std::string text() const;
-  const RecipeRule* match(const std::string& layer) const;
-};
+  std::string where = "recipe";  // file, for messages
 
-// What a recipe does to a model, layer by layer.
-struct CoverageRow {
-  std::string component;
-  QuantizableLayer layer;
-  const RecipeRule* rule = nullptr;  // null: no line matched
-  std::optional<Scheme> scheme;
-  std::string reason;                // why kept
+  // Error{invalid_argument} names the file, line, word found and what is allowed.
+  static Recipe parse(std::string_view text, const std::string& where);
+  // `scheme` is what a line may say behind its pattern ("int8", "int8 solver=percentile:99.95").
+  // Takes all quantizable layers of the transformer but the family's keep_float ones and those that
+  // the scheme cannot hold (a group that does not divide their inputs), which get `keep` lines with
+  // the reason as comment.
+  static Recipe for_scheme(std::string_view scheme, const ModelSource& model);
+  // Parses to the same rules.
+  std::string text() const;
+  // The first rule that matches "component/layer"; nullptr when none does.
+  const RecipeRule* match(std::string_view layer) const;
 };
-struct Coverage {
-  std::vector<CoverageRow> rows;
-  double quantized_parameters = 0, parameters = 0, quantized_flops = 0, flops = 0;
-};
-// Error{invalid_argument} when no layer is quantized at all, or a line matches nothing (typo).
-Coverage cover(const Recipe& recipe, const ModelSource& model);
-std::string describe(const Coverage& coverage, bool every_layer);
 
 }  // namespace octavo

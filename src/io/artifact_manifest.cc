@@ -1,0 +1,90 @@
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "io/artifact.h"
+#include "io/json.h"
+
+namespace octavo {
+namespace {
+
+constexpr int64_t kMaxVersion = 1'000'000;
+constexpr int64_t kMaxExtent = int64_t{1} << 40;
+
+std::string utf8(const std::string& text, const char* key) {
+  OCTAVO_CHECK(valid_utf8(text), "{} of an artifact must be UTF-8; found \"{}\"", key,
+               printable(text));
+  return text;
+}
+
+void read_layer(const Config& layers, const std::string& name, ArtifactManifest& manifest) {
+  const Config layer = layers.get_object(name);
+  const std::string scheme = layer.get_string("scheme");
+  try {
+    OCTAVO_CHECK(scheme.starts_with("w="), "it does not begin with w=");
+    manifest.schemes[name] = find_scheme(scheme);
+  } catch (const Error& error) {
+    layer.fail("scheme", fmt::format("w=SPEC [a=SPEC] ({})", error.what()));
+  }
+  manifest.shapes[name] = layer.get_ints("shape", 1, kMaxExtent);
+}
+
+// Arrays of any length; Config's own are for short ones.
+std::vector<std::string> read_prompts(const Config& sets, const std::string& set) {
+  const Json& value = sets.json().at(set);
+  if (!value.is_array()) sets.fail(set, "an array of strings");
+  std::vector<std::string> prompts;
+  for (const Json& prompt : value) {
+    if (!prompt.is_string()) sets.fail(set, "an array of strings");
+    prompts.push_back(prompt.get<std::string>());
+  }
+  return prompts;
+}
+
+}  // namespace
+
+std::string ArtifactManifest::to_json() const {
+  Json json;
+  json["format_version"] = format_version;
+  json["tool_version"] = utf8(tool_version, "tool_version");
+  json["recipe"] = utf8(recipe, "recipe");
+  json["stats_hash"] = utf8(stats_hash, "stats_hash");
+  json["source_hash"] = utf8(source_hash, "source_hash");
+  json["pipeline"] = utf8(pipeline_json, "pipeline");
+  json["configs"] = Json::object();
+  for (const auto& [name, text] : configs) json["configs"][name] = utf8(text, "config");
+  json["layers"] = Json::object();
+  for (const auto& [name, scheme] : schemes) {
+    json["layers"][utf8(name, "layer")] = {{"scheme", scheme.text()}, {"shape", shapes.at(name)}};
+  }
+  json["prompts"] = Json::object();
+  for (const auto& [set, list] : prompts) {
+    Json& array = json["prompts"][set] = Json::array();
+    for (const std::string& prompt : list) array.push_back(utf8(prompt, "prompt"));
+  }
+  return json.dump();
+}
+
+ArtifactManifest ArtifactManifest::parse(std::string_view json, const std::string& where) {
+  const Config config = Config::parse(json, where);
+  ArtifactManifest manifest;
+  manifest.format_version = static_cast<int>(config.get_int("format_version", 1, kMaxVersion));
+  OCTAVO_CHECK_FILE(manifest.format_version <= kFormatVersion,
+                    "{}: format_version is {}, this program reads up to {}; use a newer octavo",
+                    where, manifest.format_version, kFormatVersion);
+  manifest.tool_version = config.get_string("tool_version");
+  manifest.recipe = config.get_string("recipe");
+  manifest.stats_hash = config.get_string_or("stats_hash", "");
+  manifest.source_hash = config.get_string("source_hash");
+  manifest.pipeline_json = config.get_string("pipeline");
+  const Config configs = config.get_object("configs");
+  for (const std::string& name : configs.keys()) manifest.configs[name] = configs.get_string(name);
+  const Config layers = config.get_object("layers");
+  for (const std::string& name : layers.keys()) read_layer(layers, name, manifest);
+  if (!config.has("prompts")) return manifest;
+  const Config sets = config.get_object("prompts");
+  for (const std::string& set : sets.keys()) manifest.prompts[set] = read_prompts(sets, set);
+  return manifest;
+}
+
+}  // namespace octavo

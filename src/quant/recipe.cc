@@ -1,0 +1,104 @@
+#include "quant/recipe.h"
+
+#include "base/check.h"
+#include "base/glob.h"
+
+namespace octavo {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\r";
+constexpr size_t kMaxLine = 4096;
+
+std::string_view trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(kSpaces);
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+}
+
+// Takes the next word off `text`; empty at its end.
+std::string_view take_word(std::string_view& text) {
+  text = trim(text);
+  const std::string_view word = text.substr(0, text.find_first_of(kSpaces));
+  text.remove_prefix(word.size());
+  return word;
+}
+
+// "SCHEME [solver=SOLVER]" or "keep" into the rule.
+void parse_action(std::string_view action, RecipeRule& rule) {
+  std::string scheme;
+  bool has_solver = false;
+  for (std::string_view word = take_word(action); !word.empty(); word = take_word(action)) {
+    if (word.starts_with("solver=")) {
+      OCTAVO_CHECK(!has_solver, "a second solver '{}'; a line has one", word);
+      has_solver = true;
+      rule.solver = Solver::parse(word.substr(7));
+    } else {
+      scheme += (scheme.empty() ? "" : " ") + std::string(word);
+    }
+  }
+  rule.words = scheme;
+  OCTAVO_CHECK(!scheme.empty(), "pattern '{}' has no scheme behind it; expected a scheme or keep",
+               rule.pattern);
+  if (scheme != "keep") rule.scheme = find_scheme(scheme);
+  const bool is_static =
+      rule.scheme && rule.scheme->activation &&
+      rule.scheme->activation->timing == QuantSpec::Timing::static_;
+  OCTAVO_CHECK(is_static || !has_solver,
+               "solver={} has nothing to solve: '{}' has no static activation; leave it out",
+               rule.solver.text(), scheme);
+}
+
+std::string rule_text(const RecipeRule& rule) {
+  std::string text = rule.pattern + "  " + rule.words;
+  if (rule.solver != Solver{}) text += " solver=" + rule.solver.text();
+  if (!rule.note.empty()) text += "  # " + rule.note;
+  return text + "\n";
+}
+
+RecipeRule parse_line(std::string_view line, int number) {
+  RecipeRule rule;
+  rule.line = number;
+  const size_t hash = line.find('#');
+  if (hash != line.npos) rule.note = trim(line.substr(hash + 1));
+  std::string_view content = line.substr(0, hash);
+  rule.pattern = take_word(content);
+  if (!rule.pattern.empty()) parse_action(content, rule);
+  return rule;
+}
+
+}  // namespace
+
+Recipe Recipe::parse(std::string_view text, const std::string& where) {
+  Recipe recipe;
+  recipe.where = where;
+  for (int number = 1; !text.empty(); ++number) {
+    const size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    try {
+      OCTAVO_CHECK(line.size() <= kMaxLine, "{} bytes in one line; at most {} are allowed",
+                   line.size(), kMaxLine);
+      OCTAVO_CHECK(line.find('\0') == line.npos, "a zero byte; a recipe is text");
+      RecipeRule rule = parse_line(line, number);
+      if (!rule.pattern.empty()) recipe.rules.push_back(std::move(rule));
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}:{}: {}", where, number, error.what()));
+    }
+  }
+  return recipe;
+}
+
+std::string Recipe::text() const {
+  std::string text;
+  for (const RecipeRule& rule : rules) text += rule_text(rule);
+  return text;
+}
+
+const RecipeRule* Recipe::match(std::string_view layer) const {
+  for (const RecipeRule& rule : rules) {
+    if (glob_match(rule.pattern, layer)) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace octavo
