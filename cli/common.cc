@@ -24,8 +24,9 @@ std::vector<std::string> read_prompts(const fs::path& file) {
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    OCTAVO_CHECK_FILE(line.size() <= kLongest, "{}:{}: a prompt of {} bytes; at most {} are allowed",
-                      file.string(), number, line.size(), kLongest);
+    OCTAVO_CHECK_FILE(line.size() <= kLongest,
+                      "{}:{}: a prompt of {} bytes; at most {} are allowed", file.string(), number,
+                      line.size(), kLongest);
     OCTAVO_CHECK_FILE(valid_utf8(line), "{}:{}: the prompt is not valid UTF-8", file.string(),
                       number);
     if (!line.empty()) prompts.push_back(line);
@@ -67,9 +68,10 @@ Precision open_at_precision(const fs::path& path, const std::string& precision) 
     check_same_pipeline(*model, *artifact);
     return {artifact, DType::f32, precision};
   }
-  OCTAVO_CHECK_CODE(io, precision.find('/') == std::string::npos && !precision.ends_with(".safetensors"),
-                    "artifact {} does not exist; make it with: octavo quantize {} --scheme NAME -o {}",
-                    precision, path.string(), precision);
+  OCTAVO_CHECK_CODE(
+      io, precision.find('/') == std::string::npos && !precision.ends_with(".safetensors"),
+      "artifact {} does not exist; make it with: octavo quantize {} --scheme NAME -o {}", precision,
+      path.string(), precision);
   const Recipe recipe = Recipe::for_scheme(precision, *model);
   if (!needs_stats(recipe)) return {quantized_view(model, recipe, nullptr), DType::f32, precision};
   CalibrateOptions options;

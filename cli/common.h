@@ -11,8 +11,8 @@
 
 namespace octavo::cli {
 
-// One prompt a line ('#' is text, not a comment; empty lines are skipped). Error names file and line
-// on invalid UTF-8 or lines over 64 KiB.
+// One prompt a line ('#' is text, not a comment; empty lines are skipped). Error names file and
+// line on invalid UTF-8 or lines over 64 KiB.
 std::vector<std::string> read_prompts(const std::filesystem::path& file);
 
 // A model and how to run it: "f32" and "bf16" are arithmetic over the model as it is; a scheme's
@@ -32,8 +32,8 @@ void check_output(const std::filesystem::path& file);
 // Evenly spread selection of `count` of the model's own prompts of a set; Error when it has none.
 std::vector<std::string> spread(const std::vector<std::string>& prompts, size_t count);
 
-std::string human_bytes(double bytes);   // "18.2 MB"
-std::string human_count(double count);   // "9.12 M", "59.5 G"
-size_t peak_resident_bytes();            // of this process
+std::string human_bytes(double bytes);  // "18.2 MB"
+std::string human_count(double count);  // "9.12 M", "59.5 G"
+size_t peak_resident_bytes();           // of this process
 
 }  // namespace octavo::cli

@@ -65,10 +65,10 @@ void compare(const Options& o) {
 }  // namespace
 
 void add_compare(CLI::App& app) {
-  auto* verb = app.add_subcommand(
-      "compare",
-      "Error measures of every tensor of two files (safetensors, npz, npy).\n"
-      "Exit code 1 when a tensor is missing, not finite, or over --tolerance.");
+  auto* verb =
+      app.add_subcommand("compare",
+                         "Error measures of every tensor of two files (safetensors, npz, npy).\n"
+                         "Exit code 1 when a tensor is missing, not finite, or over --tolerance.");
   auto o = std::make_shared<Options>();
   verb->add_option("REFERENCE", o->reference, "What is right")->required();
   verb->add_option("TEST", o->test, "What is compared with it")->required();

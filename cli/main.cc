@@ -18,13 +18,20 @@ namespace {
 
 int exit_code(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid_argument: return 2;
-    case ErrorCode::bad_file: return 3;
-    case ErrorCode::io: return 4;
-    case ErrorCode::unsupported: return 5;
-    case ErrorCode::not_finite: return 6;
-    case ErrorCode::cancelled: return 130;
-    case ErrorCode::internal: return 70;
+    case ErrorCode::invalid_argument:
+      return 2;
+    case ErrorCode::bad_file:
+      return 3;
+    case ErrorCode::io:
+      return 4;
+    case ErrorCode::unsupported:
+      return 5;
+    case ErrorCode::not_finite:
+      return 6;
+    case ErrorCode::cancelled:
+      return 130;
+    case ErrorCode::internal:
+      return 70;
   }
   return 70;
 }
@@ -34,7 +41,8 @@ std::string footer() {
   for (const EnvVar& v : env_table())
     text += fmt::format("  {:24s} {} (default: {})\n", v.name, v.meaning, v.fallback);
   text +=
-      "Exit codes: 0 done · 1 judged or compared and found wanting · 2 wrong arguments · 3 bad file\n"
+      "Exit codes: 0 done · 1 judged or compared and found wanting · 2 wrong arguments · 3 bad "
+      "file\n"
       "  4 system or disk · 5 not supported · 6 not finite · 70 our bug · 130 interrupted\n";
   return text;
 }
@@ -46,7 +54,8 @@ int report(const Error& error) {
 
 int run(int argc, char** argv) {
   CLI::App app{
-      "octavo takes a diffusion model as you have it, quantizes it, proves with its own sampler what "
+      "octavo takes a diffusion model as you have it, quantizes it, proves with its own sampler "
+      "what "
       "that cost, and runs it natively.\n\n"
       "  octavo inspect   zoo/emoji\n"
       "  octavo quantize  zoo/emoji --scheme int8dq -o emoji-int8dq.safetensors\n"

@@ -42,8 +42,10 @@ void run(const Options& o) {
   options.taps = o.taps;
   Component component(family.build(source.config, source.weights.get(), method), options);
   if (!o.taps.empty())
-    OCTAVO_CHECK(!component.tapped().empty(), "--tap {}: no value of {} has such a name; list them "
-                 "with: octavo inspect {} --graph", fmt::join(o.taps, " "), o.folder, o.folder);
+    OCTAVO_CHECK(!component.tapped().empty(),
+                 "--tap {}: no value of {} has such a name; list them "
+                 "with: octavo inspect {} --graph",
+                 fmt::join(o.taps, " "), o.folder, o.folder);
   const TensorMap results = run_with_taps(component, load_tensors(o.inputs));
   save_safetensors(o.outputs, results, {{"class", family.class_name}, {"method", method}});
   for (const auto& [name, tensor] : results)
@@ -62,7 +64,8 @@ void add_run(CLI::App& app) {
   auto o = std::make_shared<Options>();
   verb->add_option("FOLDER", o->folder, "Folder with config.json and safetensors, or a Flux file")
       ->required();
-  verb->add_option("--method", o->method, "forward, encode or decode (default: the family's first)");
+  verb->add_option("--method", o->method,
+                   "forward, encode or decode (default: the family's first)");
   verb->add_option("--inputs", o->inputs, "safetensors or npz file")->required();
   verb->add_option("--outputs", o->outputs, "safetensors file to write")->required();
   verb->add_option("--tap", o->taps, "Also write values whose names match this pattern ('*', '?')");
