@@ -11,8 +11,45 @@ namespace {
 
 const Kernel* const kRows[] = {
     // products
+    &cpu::kLinearRef,
+    &cpu::kConv2dRef,
+    &cpu::kAttentionRef,
+    // normalisation
+    &cpu::kRmsNormRef,
+    &cpu::kLayerNormRef,
+    &cpu::kGroupNormRef,
+    &cpu::kNormModulateRef,
+    // rotary positions
+    &cpu::kRopeRef,
+    &cpu::kRopeTableRef,
+    &cpu::kQkNormRopeRef,
     // element-wise
     &cpu::kSiluRef,
+    &cpu::kGeluRef,
+    &cpu::kAddRef,
+    &cpu::kSubRef,
+    &cpu::kMulRef,
+    &cpu::kDivRef,
+    &cpu::kAffineRef,
+    &cpu::kClampRef,
+    &cpu::kCastRef,
+    // data movement
+    &cpu::kReshapeRef,
+    &cpu::kTransposeRef,
+    &cpu::kConcatRef,
+    &cpu::kSliceRef,
+    &cpu::kExpandRef,
+    &cpu::kUpsampleNearestRef,
+    &cpu::kEmbeddingRef,
+    // conditioning
+    &cpu::kTimestepEmbeddingRef,
+    &cpu::kRelativePositionBiasRef,
+    &cpu::kMaskBiasRef,
+    // quantization
+    &cpu::kQuantizeRef,
+    &cpu::kDequantizeRef,
+    &cpu::kQuantizedLinearRef,
+    &cpu::kQuantizedConv2dRef,
 };
 
 constexpr size_t kOps = static_cast<size_t>(Op::count_);

@@ -35,6 +35,20 @@ void for_rows(int64_t rows, int64_t work, const Body& body) {
   });
 }
 
+// n doubles of this thread, until its next call of scratch(). Grows once, so that repeated launches
+// do not allocate.
+double* scratch(int64_t n);
+
+// Rows of a matrix whose axis 0 is the sample -> row of an input [B, D] or [1, D].
+class SampleRows {
+ public:
+  SampleRows(const Call& call, size_t input, int64_t rows);
+  int64_t operator()(int64_t row) const { return row / rows_per_sample_; }
+
+ private:
+  int64_t rows_per_sample_ = 1;
+};
+
 // Takes aligned pieces of a workspace, one after the other. Over nullptr it only counts.
 class Arena {
  public:
@@ -52,11 +66,12 @@ class Arena {
   size_t used_ = 0;
 };
 
-// The float inputs of a call as f32, decoded from the arena where they are of another type.
+// The inputs of a call as f32, decoded into the arena where they are of another type; codes become
+// their values before scaling.
 class FloatInputs {
  public:
   FloatInputs(const Call& call, const Buffers& buffers, Arena& arena);
-  // nullptr where absent or not of a float type.
+  // nullptr where absent.
   const float* operator[](size_t input) const {
     return input < data_.size() ? data_[input] : nullptr;
   }
@@ -67,6 +82,9 @@ class FloatInputs {
 void count_float_inputs(const Call& call, Arena& arena);
 // The `workspace` of kernels that need nothing else.
 size_t float_inputs_workspace(const Call& call, const KernelState* state);
+
+// Any operand, codes included, as f32; packed rows are those of the last axis.
+void decode_operand(const Operand& operand, const void* src, float* dst);
 
 class FloatOutput {
  public:
@@ -89,13 +107,14 @@ class FloatOutput {
   std::byte* data_;
 };
 
-// f32, f16, bf16: what reference kernels take as float operands.
-bool is_plain_float(DType dtype);
-// All present inputs and all outputs are plain floats.
-Verdict supports_floats(const Call& call);
-// Present inputs [first, last] are.
+// f32, f16, bf16.
+bool is_compute_type(DType dtype);
+// Present inputs [first, last] are of float types.
 Verdict float_inputs(const Call& call, size_t first, size_t last);
-Verdict float_outputs(const Call& call);
+// All outputs are of compute types.
+Verdict compute_outputs(const Call& call);
+// Both, for all inputs.
+Verdict supports_floats(const Call& call);
 // The first refusal, else yes.
 Verdict all_of(std::initializer_list<Verdict> verdicts);
 
