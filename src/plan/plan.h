@@ -1,6 +1,9 @@
 #pragma once
-// A plan fixes everything before the first launch: kernels, prepared weights, memory offsets, order.
+// A plan fixes everything before the first launch: kernels, prepared weights, memory offsets,
+// order.
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,8 +13,10 @@
 namespace octavo {
 
 struct PlanOptions {
-  bool reference_kernels = false;  // OCTAVO_KERNELS=ref
-  bool reuse_memory = true;        // OCTAVO_PLAN_REUSE=0 gives every value its own memory
+  bool reference_kernels = false;  // also OCTAVO_KERNELS=ref
+  bool reuse_memory = true;        // OCTAVO_PLAN_REUSE=0 too gives every value its own memory
+  // Graph outputs that observers look at while the plan runs, and that are not returned.
+  std::set<std::string> observed;
 };
 
 // Where a value lives while the plan runs.
@@ -21,7 +26,7 @@ struct Slot {
 };
 
 struct PlannedNode {
-  const Kernel* kernel = nullptr;
+  const Kernel* kernel = nullptr;  // null: nothing to run, the output is the input's memory
   Call call;
   std::shared_ptr<const KernelState> state;
   std::vector<Slot> inputs, outputs;
@@ -43,6 +48,12 @@ struct Plan {
   Bindings bindings;
   std::vector<PlannedNode> nodes;
   std::vector<PlannedTensor> inputs, outputs;
+  // An output that is also an input, a constant or another output is copied at the end.
+  struct OutputCopy {
+    Slot from;
+    size_t output = 0;
+  };
+  std::vector<OutputCopy> output_copies;
   std::vector<Tensor> constants;
   size_t arena_bytes = 0, workspace_bytes = 0;
   size_t resident_bytes() const;  // prepared weights + constants that kernels read + arena
@@ -58,8 +69,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindin
                                       const PlanOptions& options,
                                       const std::shared_ptr<StateCache>& cache = nullptr);
 
-// Binds the symbols of the graph's inputs from concrete shapes; Error names input, dimension, found,
-// expected.
+// Binds the symbols of the graph's inputs from concrete shapes; Error names input, dimension,
+// found, expected.
 Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& shapes);
 
 // Kernel, precision, time-independent cost per node: what really runs (attestation).

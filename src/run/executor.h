@@ -28,12 +28,27 @@ class Executor {
   // Outputs are fresh tensors by output name.
   TensorMap run(const TensorMap& inputs, const Observer& observer = nullptr);
   const Plan& plan() const { return *plan_; }
-  void set_profiling(bool on);
+  // Times are summed over the runs while profiling is on; one entry a node.
+  void set_profiling(bool on) { profiling_ = on; }
   const std::vector<NodeProfile>& profile() const { return profile_; }
 
  private:
+  // Addresses of one node's operands.
+  struct Pointers {
+    std::vector<const void*> inputs;
+    std::vector<void*> outputs;
+  };
+
+  void take_inputs(const TensorMap& inputs);
+  void patch_pointers();
+  const void* address(const Slot& slot) const;
+  void launch(size_t node);
+  void observe(size_t node, const Observer& observer) const;
+
   std::shared_ptr<const Plan> plan_;
   Tensor arena_, workspace_;
+  std::vector<Tensor> inputs_, outputs_;  // of the run in progress
+  std::vector<Pointers> pointers_;        // by node
   bool profiling_ = false;
   std::vector<NodeProfile> profile_;
 };

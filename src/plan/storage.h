@@ -1,0 +1,22 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace octavo {
+
+// Where every value of the graph lives.
+struct Storage {
+  std::vector<Slot> slots;  // by ValueId
+  std::vector<Plan::OutputCopy> output_copies;
+  size_t arena_bytes = 0;
+};
+
+// A value shares the memory of another when its node only reshapes it, or when its kernel works in
+// place and the input dies there. Values that leave the plan live in their output's buffer from the
+// start. `nodes` have kernels and calls; constants are numbered by `constant_index` (by ValueId).
+Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes,
+                       std::span<const size_t> constant_index, const PlanOptions& options);
+
+}  // namespace octavo
