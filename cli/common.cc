@@ -7,10 +7,9 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
-#include "base/log.h"
+#include "base/text.h"
 #include "quant/calibrate.h"
 #include "quant/quantize_model.h"
-#include "sample/byte_tokenizer.h"
 
 namespace octavo::cli {
 

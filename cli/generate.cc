@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
@@ -104,8 +105,9 @@ std::vector<Tensor> sample(Pipeline& pipeline, const std::vector<Job>& jobs, int
 }
 
 // Everything that is needed to make the picture again, as PNG text.
-PngText describe(const Options& o, const Precision& precision, const Pipeline& pipeline,
-                 const std::vector<Job>& jobs) {
+std::map<std::string, std::string> describe(const Options& o, const Precision& precision,
+                                            const Pipeline& pipeline,
+                                            const std::vector<Job>& jobs) {
   nlohmann::ordered_json json{{"version", OCTAVO_VERSION},
                               {"model", precision.model->hash()},
                               {"precision", precision.name},
@@ -137,16 +139,14 @@ void run(const Options& o) {
   const std::vector<Job> jobs = make_jobs(o, prompts, pipeline->latent_shape());
   const std::vector<Tensor> pictures = sample(*pipeline, jobs, o.batch);
   if (o.grid) {
-    Picture grid = make_grid(pictures, o.columns);
-    grid.text = describe(o, precision, *pipeline, jobs);
-    write_png(o.output, grid);
+    write_png(o.output, make_grid(pictures, o.columns), describe(o, precision, *pipeline, jobs));
     fmt::print("{}\n", o.output);
     return;
   }
   for (size_t i = 0; i < pictures.size(); ++i) {
     const fs::path path = numbered(o.output, i, pictures.size());
-    write_png(path, {pictures[i].dim(2), pictures[i].dim(1), to_rgb8(pictures[i]),
-                     describe(o, precision, *pipeline, {jobs[i]})});
+    write_png(path, {pictures[i].dim(2), pictures[i].dim(1), to_rgb8(pictures[i])},
+              describe(o, precision, *pipeline, {jobs[i]}));
     fmt::print("{}\n", path.string());
   }
 }

@@ -60,12 +60,12 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-std::string image(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
-                  const std::string& caption) {
+std::string picture_figure(std::vector<uint8_t> rgb, int64_t width, int64_t height,
+                           const std::string& caption) {
   return fmt::format(
       "<figure><img alt='{0}' "
       "src='data:image/png;base64,{1}'><figcaption>{0}</figcaption></figure>",
-      escape_html(caption), base64(encode_png(rgb, width, height)));
+      escape_html(caption), base64(encode_png({width, height, std::move(rgb)}, {})));
 }
 
 // |reference - test| over the three channels, `gain` times, white where it is largest.
@@ -90,9 +90,10 @@ std::string picture_rows(const SetReport& set) {
         "{:.4f}</div>"
         "<div class='row'>{}{}{}</div></div>",
         escape_html(row.prompt.empty() ? "(empty prompt)" : row.prompt), row.seed, row.psnr,
-        row.ssim, image(to_rgb8(row.reference), w, h, "reference"),
-        image(to_rgb8(row.test), w, h, "test"),
-        image(error_map(row.reference, row.test, kGain), w, h, fmt::format("error × {:g}", kGain)));
+        row.ssim, picture_figure(to_rgb8(row.reference), w, h, "reference"),
+        picture_figure(to_rgb8(row.test), w, h, "test"),
+        picture_figure(error_map(row.reference, row.test, kGain), w, h,
+                       fmt::format("error × {:g}", kGain)));
   }
   return html + "</div>";
 }

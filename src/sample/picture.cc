@@ -26,14 +26,15 @@ std::vector<uint8_t> to_rgb8(const Tensor& picture) {
   return rgb;
 }
 
-Picture make_grid(const std::vector<Tensor>& pictures, int64_t columns, int64_t gap) {
+Image make_grid(const std::vector<Tensor>& pictures, int64_t columns, int64_t gap) {
   OCTAVO_CHECK(!pictures.empty(), "[grid] no pictures");
   const auto count = static_cast<int64_t>(pictures.size());
-  if (columns <= 0) columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  if (columns <= 0)
+    columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
   columns = std::min(columns, count);
   const int64_t rows = (count + columns - 1) / columns;
   const int64_t h = pictures.front().dim(1), w = pictures.front().dim(2);
-  Picture grid{columns * w + (columns - 1) * gap, rows * h + (rows - 1) * gap, {}, {}};
+  Image grid{columns * w + (columns - 1) * gap, rows * h + (rows - 1) * gap, {}};
   grid.rgb.assign(grid.width * grid.height * 3, 255);
   for (int64_t i = 0; i < count; ++i) {
     OCTAVO_CHECK(pictures[i].shape() == pictures.front().shape(),
