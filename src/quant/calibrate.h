@@ -9,9 +9,9 @@ namespace octavo {
 
 struct CalibrateOptions {
   std::vector<std::string> prompts;
-  uint64_t seed = 0;       // prompt i uses seed + i
+  uint64_t seed = 0;  // prompt i uses seed + i
   int batch = 4;
-  int steps = 0;           // 0: the pipeline's own
+  int steps = 0;                        // 0: the pipeline's own
   std::vector<std::string> components;  // empty: all
   std::filesystem::path checkpoint;     // partial stats saved here after each batch; resumed from
 };

@@ -36,6 +36,7 @@ float Histogram::quantile(const std::vector<uint64_t>& counts, double p, float m
   uint64_t total = 0;
   for (const uint64_t count : counts) total += count;
   if (total == 0) return 0;
+  if (p == 1) return max;
   const double rank = p * static_cast<double>(total - 1);  // of the sorted values, from 0
   double before = 0;
   for (int i = 0; i < kBins; ++i) {

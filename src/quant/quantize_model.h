@@ -13,8 +13,8 @@ std::shared_ptr<const ModelSource> quantized_view(std::shared_ptr<const ModelSou
                                                   const Recipe& recipe, const Stats* stats);
 
 // Streams the quantized model into one file, tensor by tensor: memory stays at the largest tensor.
-// Same inputs, same bytes, on any number of threads. NaN or Inf weights: Error{not_finite} with file,
-// tensor and index. Returns the coverage it printed.
+// Same inputs, same bytes, on any number of threads. NaN or Inf weights: Error{not_finite} with
+// file, tensor and index. Returns the coverage it printed.
 Coverage quantize_model(const std::shared_ptr<const ModelSource>& model, const Recipe& recipe,
                         const Stats* stats, const std::filesystem::path& output);
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/glob.h"
+#include "base/text.h"
 
 namespace octavo {
 namespace {
@@ -40,9 +41,8 @@ void parse_action(std::string_view action, RecipeRule& rule) {
   OCTAVO_CHECK(!scheme.empty(), "pattern '{}' has no scheme behind it; expected a scheme or keep",
                rule.pattern);
   if (scheme != "keep") rule.scheme = find_scheme(scheme);
-  const bool is_static =
-      rule.scheme && rule.scheme->activation &&
-      rule.scheme->activation->timing == QuantSpec::Timing::static_;
+  const bool is_static = rule.scheme && rule.scheme->activation &&
+                         rule.scheme->activation->timing == QuantSpec::Timing::static_;
   OCTAVO_CHECK(is_static || !has_solver,
                "solver={} has nothing to solve: '{}' has no static activation; leave it out",
                rule.solver.text(), scheme);
@@ -79,6 +79,7 @@ Recipe Recipe::parse(std::string_view text, const std::string& where) {
       OCTAVO_CHECK(line.size() <= kMaxLine, "{} bytes in one line; at most {} are allowed",
                    line.size(), kMaxLine);
       OCTAVO_CHECK(line.find('\0') == line.npos, "a zero byte; a recipe is text");
+      OCTAVO_CHECK(valid_utf8(line), "\"{}\" is not UTF-8", printable(line));
       RecipeRule rule = parse_line(line, number);
       if (!rule.pattern.empty()) recipe.rules.push_back(std::move(rule));
     } catch (const Error& error) {

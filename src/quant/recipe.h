@@ -5,8 +5,8 @@
 //   transformer/*.attn.*                        w=i8/1x*/static/f32 a=i8/*x*/static/f32
 //   transformer/*                               int8 solver=percentile:99.95
 //   vae/decoder.*                               keep            # the reason that reports show
-// A pattern is a glob over "component/layer" ('*' any characters, '?' one). Layers that match no line
-// are kept. `solver` (solver.h) finds the scales of static activations; absmax when absent.
+// A pattern is a glob over "component/layer" ('*' any characters, '?' one). Layers that match no
+// line are kept. `solver` (solver.h) finds the scales of static activations; absmax when absent.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +22,8 @@ struct RecipeRule {
   std::string pattern;
   std::optional<Scheme> scheme;  // empty: keep in float
   Solver solver;
-  std::string words;             // scheme as written
-  std::string note;              // the comment behind it
+  std::string words;  // scheme as written
+  std::string note;   // the comment behind it
   int line = 0;
 };
 

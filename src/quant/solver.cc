@@ -16,24 +16,25 @@ float percentile_range(const StepStats& stats, const QuantSpec&, double percent)
   return Histogram::quantile(stats.histogram, percent / 100, stats.absmax);
 }
 
-// Expected squared error of rounding and clipping when `range` is the format's largest code. A bin's
-// values are taken to lie at kPoints even places of it.
+// Expected squared error of rounding and clipping when `range` is the format's largest code. A
+// bin's values are taken to lie at kPoints even places of it.
 double squared_error(const StepStats& stats, const QuantSpec& spec, float range) {
   constexpr int kPoints = 8;
   const float scale = scale_for_absmax(spec, range);
   const Tensor scale_tensor = Tensor::from({scale}, {1, 1}).to(*find_dtype(spec.scale));
-  std::vector<float> points, weights;
+  std::vector<float> points;
+  std::vector<double> weights;
   for (int b = 0; b < Histogram::kBins; ++b) {
     if (stats.histogram[b] == 0) continue;
     const float low = Histogram::lower(b), high = std::min(Histogram::upper(b), stats.absmax);
     for (int i = 0; i < kPoints; ++i) {
       points.push_back(low + (high - low) * (static_cast<float>(i) + 0.5f) / kPoints);
-      weights.push_back(static_cast<float>(stats.histogram[b]) / kPoints);
+      weights.push_back(static_cast<double>(stats.histogram[b]) / kPoints);
     }
   }
   const int64_t n = static_cast<int64_t>(points.size());
-  const QuantizedTensor q = quantize_with_scale(Tensor::from(points, {1, n}), spec,
-                                                MatrixView::activation, scale_tensor);
+  const QuantizedTensor q =
+      quantize_with_scale(Tensor::from(points, {1, n}), spec, MatrixView::activation, scale_tensor);
   const std::vector<float> back = dequantize(q, MatrixView::activation).to_floats();
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -43,13 +44,13 @@ double squared_error(const StepStats& stats, const QuantSpec& spec, float range)
   return sum;
 }
 
-// Ranges tried: absmax and below it in eighths of an octave, down to absmax / 256.
+// Ranges tried: absmax and below it in 32nds of an octave, down to absmax / 256.
 float mse_range(const StepStats& stats, const QuantSpec& spec, double) {
-  constexpr int kTried = 64;
+  constexpr int kTried = 256;
   float best_range = stats.absmax;
   double best = squared_error(stats, spec, best_range);
   for (int i = 1; i <= kTried; ++i) {
-    const float range = stats.absmax * static_cast<float>(std::exp2(-i / 8.0));
+    const float range = stats.absmax * static_cast<float>(std::exp2(-i / 32.0));
     const double error = squared_error(stats, spec, range);
     if (error < best) {
       best = error;
@@ -63,8 +64,7 @@ constexpr SolverInfo kTable[] = {
     {"absmax", "", 0, 0, "the largest magnitude met", absmax_range},
     {"percentile", "percent", 50, 100, "a quantile of the magnitudes; larger ones are clipped",
      percentile_range},
-    {"mse", "", 0, 0, "the range with the least squared error of rounding and clipping",
-     mse_range},
+    {"mse", "", 0, 0, "the range with the least squared error of rounding and clipping", mse_range},
 };
 
 const SolverInfo* find_solver(std::string_view name) {

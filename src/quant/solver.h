@@ -21,7 +21,6 @@ struct Solver {
   bool operator==(const Solver&) const = default;
 };
 
-
 struct SolverInfo {
   const char* name;
   const char* parameter;  // what it is, empty when there is none

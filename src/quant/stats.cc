@@ -85,11 +85,12 @@ void Stats::merge(const Stats& other) {
 
 StepStats Stats::all_steps(const std::string& layer) const {
   const auto found = layers.find(layer);
-  OCTAVO_CHECK(found != layers.end(),
-               "layer {} has no calibration statistics: it does not run when a picture is made from "
-               "text (or the calibration left its component out); keep it in float or give it a "
-               "scheme with dynamic or no activation quantization",
-               layer);
+  OCTAVO_CHECK(
+      found != layers.end(),
+      "layer {} has no calibration statistics: it does not run when a picture is made from "
+      "text (or the calibration left its component out); keep it in float or give it a "
+      "scheme with dynamic or no activation quantization",
+      layer);
   StepStats all;
   for (const auto& [step, stats] : found->second) all.merge(stats);
   return all;

@@ -33,7 +33,7 @@ struct Stats {
   StepStats all_steps(const std::string& layer) const;
   float absmax(const std::string& layer) const { return all_steps(layer).absmax; }
 
-  void save(const std::filesystem::path& path) const;  // atomically; same content, same bytes
+  void save(const std::filesystem::path& path) const;    // atomically; same content, same bytes
   static Stats load(const std::filesystem::path& path);  // Error{bad_file} on anything off
   std::string hash() const;                              // of the content, hex
   // A table, one line a layer: absmax with the step where it was met, quantiles, non-finite values.
