@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "io/json.h"
 
 namespace octavo {
 namespace {
@@ -67,6 +68,31 @@ Tensor combine(const Tensor& a, const Tensor& b, float factor) {
 }
 
 }  // namespace
+
+FlowMatchEulerConfig parse_flow_match_euler(const Config& config) {
+  constexpr int64_t kMany = int64_t{1} << 40;
+  for (const char* key : {"use_karras_sigmas", "use_beta_sigmas", "use_exponential_sigmas",
+                          "invert_sigmas", "stochastic_sampling"}) {
+    OCTAVO_CHECK_CODE(unsupported, !config.get_bool_or(key, false),
+                      "{}: \"{}\" is true; this sampler can do false only", config.where(), key);
+  }
+  OCTAVO_CHECK_CODE(unsupported, config.get_double_or("shift_terminal", 0) == 0,
+                    "{}: \"shift_terminal\" is {}; this sampler can do null only", config.where(),
+                    config.get_double("shift_terminal"));
+  FlowMatchEulerConfig result;
+  result.num_train_timesteps = config.get_int_or("num_train_timesteps", 1000, 1, kMany);
+  result.shift = config.get_double_or("shift", 1, 1e-6, 1e6);
+  result.use_dynamic_shifting = config.get_bool_or("use_dynamic_shifting", false);
+  result.base_shift = config.get_double_or("base_shift", result.base_shift);
+  result.max_shift = config.get_double_or("max_shift", result.max_shift);
+  result.base_image_seq_len = config.get_int_or("base_image_seq_len", 256, 1, kMany);
+  result.max_image_seq_len = config.get_int_or("max_image_seq_len", 4096, 1, kMany);
+  if (config.has("time_shift_type") &&
+      config.get_choice("time_shift_type", {"exponential", "linear"}) == "linear") {
+    result.time_shift_type = FlowMatchEulerConfig::TimeShift::linear;
+  }
+  return result;
+}
 
 double flow_match_mu(const FlowMatchEulerConfig& config, int64_t tokens) {
   OCTAVO_CHECK(config.max_image_seq_len != config.base_image_seq_len,

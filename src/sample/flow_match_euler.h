@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "io/json.h"
 #include "tensor/tensor.h"
 
 namespace octavo {
@@ -21,6 +22,10 @@ struct FlowMatchEulerConfig {
   double base_shift = 0.5, max_shift = 1.15;
   int64_t base_image_seq_len = 256, max_image_seq_len = 4096;
 };
+
+// Keys that this sampler does not implement (Karras, beta and exponential sigmas, shift_terminal,
+// inverted sigmas, stochastic sampling) must be off: Error{unsupported} names file and key.
+FlowMatchEulerConfig parse_flow_match_euler(const Config& config);
 
 struct FlowMatchSchedule {
   std::vector<float> sigmas;     // steps + 1 values, falling; the last is 0
