@@ -16,7 +16,7 @@ constexpr float kFloor = 1e-12f;           // of absmax, and of max - min
 constexpr float kWhole = 12582912.0f;      // 1.5 x 2^23: adding it rounds to nearest even
 constexpr float kWholeLimit = 1048576.0f;  // beyond any code, small enough for kWhole
 
-DType format_of(const QuantSpec& spec) { return *find_dtype(spec.format); }
+DType codes_format(const QuantSpec& spec) { return *find_dtype(spec.format); }
 
 float lowest_code(DType format) { return static_cast<float>(-(1 << (info(format).bits - 1))); }
 
@@ -95,7 +95,7 @@ void check_source(const Tensor& source, std::string_view what) {
 }
 
 QuantizedTensor allocate(const Tensor& source, const QuantSpec& spec, const Tiles& tiles) {
-  return {spec, Tensor::empty(format_of(spec), source.shape()),
+  return {spec, Tensor::empty(codes_format(spec), source.shape()),
           Tensor::empty(*find_dtype(spec.scale), tiles.shape()),
           spec.zero_point ? Tensor::empty(DType::f32, tiles.shape()) : Tensor()};
 }
@@ -128,7 +128,7 @@ std::pair<int64_t, int64_t> matrix_extents(const Shape& shape, MatrixView view) 
   return {element_count({shape.begin(), split}), element_count({split, shape.end()})};
 }
 
-float top_code(const QuantSpec& spec) { return static_cast<float>(info(format_of(spec)).max); }
+float top_code(const QuantSpec& spec) { return static_cast<float>(info(codes_format(spec)).max); }
 
 float scale_for_absmax(const QuantSpec& spec, float absmax) {
   OCTAVO_ASSERT(!spec.zero_point && absmax >= 0 && std::isfinite(absmax));
@@ -165,7 +165,7 @@ QuantizedTensor quantize_with_scale(const Tensor& source, const QuantSpec& spec,
   }
   const Tiles by_row(QuantSpec{.tile_rows = 1}, m.rows, m.cols);
   check_finite(tile_ranges(source, m, by_row, true), source, what);
-  QuantizedTensor q{spec, Tensor::empty(format_of(spec), source.shape()), scale, Tensor()};
+  QuantizedTensor q{spec, Tensor::empty(codes_format(spec), source.shape()), scale, Tensor()};
   write_codes(source, view, q);
   return q;
 }

@@ -13,7 +13,8 @@ namespace octavo {
 
 using Shape = std::vector<int64_t>;
 
-int64_t element_count(const Shape& shape);  // product; Error if it overflows int64 or a dim < 0
+// The product. Error if a dimension is negative, or if those that are not 0 overflow int64.
+int64_t element_count(const Shape& shape);
 std::string to_string(const Shape& shape);  // "[2, 64, 32]"
 
 class Tensor {

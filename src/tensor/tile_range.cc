@@ -62,7 +62,7 @@ std::vector<KeyRange> tile_ranges(const Tensor& source, const MatrixRows& m, con
       });
     });
   });
-  if (tiles.rows_each == 1) return by_row;
+  if (m.rows == tiles.row_count) return by_row;
   std::vector<KeyRange> ranges(static_cast<size_t>(tiles.size()));
   for (int64_t r = 0; r < m.rows; ++r) {
     for (int64_t t = 0; t < tiles.col_count; ++t) {
