@@ -32,6 +32,8 @@ using Archive = std::unique_ptr<zip_t, Discard>;
 using Member = std::unique_ptr<zip_file_t, Discard>;
 
 Archive open_archive(std::span<const std::byte> file, const std::string& where) {
+  // To the library, no bytes at all are an empty archive.
+  OCTAVO_CHECK_FILE(!file.empty(), "{}: not a whole .npz archive: it is empty", where);
   ErrorText error;
   zip_source_t* source =
       zip_source_buffer_create(file.data(), file.size(), /*freep=*/0, &error.error);

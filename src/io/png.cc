@@ -16,6 +16,9 @@ namespace {
 
 constexpr uint64_t kMaxDeflateRatio = 1032;  // a match of 258 bytes in 2 bits
 
+constexpr size_t kMaxPackedText = size_t{4} << 20;
+constexpr png_uint_32 kMaxTexts = 128;
+
 // libpng reports an error by longjmp. Whatever has a destructor lives in these objects, outside the
 // functions that call setjmp; their error text is turned into an Error after the jump.
 struct Writer {
@@ -80,7 +83,9 @@ bool read_info(Reader& r) {
   if (setjmp(png_jmpbuf(r.png))) return false;
   png_set_read_fn(r.png, &r, fetch);
   png_set_user_limits(r.png, kMaxPngSide, kMaxPngSide);
-  png_set_chunk_malloc_max(r.png, size_t{64} << 20);
+  // For packed text, which may expand; check_chunks() has bounded everything else.
+  png_set_chunk_malloc_max(r.png, std::max(kMaxPackedText, r.file.size()));
+  png_set_chunk_cache_max(r.png, kMaxTexts);
   png_set_crc_action(r.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_read_info(r.png, r.info);
   png_byte color = png_get_color_type(r.png, r.info);
@@ -117,6 +122,25 @@ void check_text(const std::string& key, const std::string& value) {
                printable(key));
   OCTAVO_CHECK(valid_utf8(value) && value.find('\0') == std::string::npos,
                "PNG text \"{}\" is not UTF-8 without NUL", key);
+}
+
+// libpng allocates what a chunk claims before it reads; so claims must be true first. The chunks: 4
+// bytes length, 4 bytes name, data, 4 bytes checksum.
+void check_chunks(std::span<const std::byte> file, const std::string& where) {
+  const png_byte* bytes = reinterpret_cast<const png_byte*>(file.data());
+  OCTAVO_CHECK_FILE(file.size() >= 8 && png_sig_cmp(bytes, 0, 8) == 0,
+                    "{}: the first bytes are not those of a PNG", where);
+  bool last = false;
+  for (size_t at = 8; !last;) {
+    size_t left = file.size() - at;
+    OCTAVO_CHECK_FILE(left >= 12, "{}: truncated PNG: no IEND chunk up to byte {}", where, at);
+    size_t length = png_get_uint_32(bytes + at);
+    OCTAVO_CHECK_FILE(length <= left - 12,
+                      "{}: truncated PNG: the chunk at byte {} has {} bytes, {} are left", where,
+                      at, length, left - 12);
+    last = std::memcmp(bytes + at + 4, "IEND", 4) == 0;
+    at += 12 + length;
+  }
 }
 
 // ASCII goes into tEXt; anything else into iTXt, whose text is UTF-8 (tEXt is Latin-1).
@@ -180,6 +204,7 @@ std::string encode_png(const Image& image, const std::map<std::string, std::stri
 }
 
 Png decode_png(std::span<const std::byte> file, const std::string& where) {
+  check_chunks(file, where);
   Reader r;
   r.file = file;
   r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error<Reader>, on_warning);

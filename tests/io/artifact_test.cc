@@ -1,0 +1,256 @@
+#include "io/artifact.h"
+
+#include "base/atomic_file.h"
+#include "support.h"
+#include "tensor/quantize.h"
+
+namespace octavo {
+namespace {
+
+using test::error_of;
+
+const char* const kSchemes[] = {
+    "w=i8/1x*/static/f32",
+    "w=i8/1x*/static/f32 a=i8/*x*/static/f32",
+    "w=e4m3/*x*/static/f32 a=e4m3/1x*/dynamic/f32",
+    "w=i4/1x4/static/f16",
+    "w=i4/1x*/static/f16/zp",
+    "w=i8/2x4/static/bf16/zp",
+    "w=e3m2/1x*/static/f32",
+    "w=e2m2/1x*/static/e8m0",
+    "w=e2m1/1x4/static/e4m3",
+};
+
+// A file with one component "net" of one quantized layer "net/fc" and a bias.
+class ArtifactFile : public testing::Test {
+ protected:
+  void make(const std::string& scheme, const Shape& shape) {
+    manifest_.tool_version = "1";
+    manifest_.recipe = "net/*  int8wo\n";
+    manifest_.source_hash = "abc";
+    manifest_.pipeline_json = "{}";
+    manifest_.configs["net"] = R"({"_class_name":"Net"})";
+    manifest_.schemes["net/fc"] = find_scheme(scheme);
+    manifest_.shapes["net/fc"] = shape;
+    manifest_.prompts["known"] = {"a \"b\"", "\xc3\xa9", ""};
+    source_ = test::random_tensor(shape, 5);
+    const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
+    const Scheme& s = manifest_.schemes["net/fc"];
+    expected_ = quantize(source_, s.weight, MatrixView::weight);
+    const QuantizedTensor q =
+        quantize(source_.reshaped({rows, cols}), s.weight, MatrixView::weight);
+    tensors_.clear();
+    for (const TensorDecl& decl : layer_tensors("net/fc", s, shape)) {
+      const bool codes = decl.name == "net/fc.weight";
+      if (codes) {
+        tensors_[decl.name] =
+            Tensor::view(decl.dtype, decl.shape, q.codes.data(), std::make_shared<Tensor>(q.codes));
+      }
+      if (decl.name == "net/fc.weight_scale") tensors_[decl.name] = q.scale;
+      if (decl.name == "net/fc.weight_zero_point") tensors_[decl.name] = q.zero_point;
+      if (decl.name == "net/fc.input_scale") tensors_[decl.name] = Tensor::from({0.5f}, {1, 1});
+      EXPECT_EQ(tensors_[decl.name].shape(), decl.shape) << decl.name;
+      EXPECT_EQ(tensors_[decl.name].dtype(), decl.dtype) << decl.name;
+    }
+    tensors_["net/fc.bias"] = test::random_tensor({shape[0]}, 6, 1, DType::bf16);
+  }
+
+  std::string save() const { return save(manifest_.to_json()); }
+  std::string save(const std::string& manifest) const {
+    const std::string path = folder_.file("a.safetensors");
+    save_safetensors(path, tensors_, {{Artifact::kMetadataKey, manifest}});
+    return path;
+  }
+
+  void expect_refused(const std::string& words) const {
+    expect_refused(manifest_.to_json(), words);
+  }
+  void expect_refused(const std::string& manifest, const std::string& words) const {
+    const std::string path = save(manifest);
+    const Error error = error_of([&] { Artifact::open(path); });
+    EXPECT_EQ(error.code(), ErrorCode::bad_file) << error.what();
+    for (const std::string& part : {path, words}) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  }
+  // The manifest with `from` replaced.
+  void expect_refused_with(const std::string& from, const std::string& to,
+                           const std::string& words) const {
+    std::string json = manifest_.to_json();
+    const size_t at = json.find(from);
+    ASSERT_NE(at, std::string::npos) << from << " in " << json;
+    expect_refused(json.replace(at, from.size(), to), words);
+  }
+
+  test::TempFolder folder_;
+  ArtifactManifest manifest_;
+  std::map<std::string, Tensor> tensors_;
+  Tensor source_;
+  QuantizedTensor expected_;
+};
+
+TEST_F(ArtifactFile, RoundTripOfEveryKindOfScheme) {
+  for (const char* scheme : kSchemes) {
+    for (const Shape& shape : {Shape{6, 8}, Shape{3, 4, 3, 3}, Shape{5, 12, 1, 1}}) {
+      SCOPED_TRACE(fmt::format("{} {}", scheme, to_string(shape)));
+      make(scheme, shape);
+      const auto artifact = Artifact::open(save());
+      EXPECT_EQ(artifact->manifest(), manifest_);
+      EXPECT_EQ(artifact->components(), std::vector<std::string>{"net"});
+      const auto store = artifact->weights("net");
+      EXPECT_EQ(store->names(), (std::vector<std::string>{"fc.bias", "fc.weight"}));
+      EXPECT_TRUE(test::equal_bytes(store->tensor("fc.bias"), tensors_["net/fc.bias"]));
+      EXPECT_EQ(store->type("fc.weight").shape, shape);
+      EXPECT_EQ(store->type("fc.weight").dtype, DType::f32);
+      const auto layer = store->quantized("fc");
+      ASSERT_TRUE(layer.has_value());
+      EXPECT_EQ(layer->weight.spec, expected_.spec);
+      EXPECT_EQ(layer->activation, manifest_.schemes["net/fc"].activation);
+      EXPECT_TRUE(test::equal_bytes(layer->weight.codes, expected_.codes));
+      EXPECT_TRUE(test::equal_bytes(layer->weight.scale, expected_.scale));
+      if (expected_.spec.zero_point) {
+        EXPECT_TRUE(test::equal_bytes(layer->weight.zero_point, expected_.zero_point));
+      }
+      EXPECT_TRUE(
+          test::equal_bytes(store->tensor("fc.weight"), dequantize(expected_, MatrixView::weight)));
+      EXPECT_FALSE(store->quantized("fd").has_value());
+    }
+  }
+}
+
+TEST_F(ArtifactFile, StaticActivationsHaveAnInputScale) {
+  make(kSchemes[1], {6, 8});
+  EXPECT_EQ(Artifact::open(save())->weights("net")->quantized("fc")->input_scale.to_floats(),
+            std::vector<float>{0.5f});
+  make(kSchemes[2], {6, 8});
+  EXPECT_FALSE(Artifact::open(save())->weights("net")->quantized("fc")->input_scale.has_data());
+}
+
+TEST_F(ArtifactFile, PackedCodesTakeTheirBits) {
+  make("w=i4/1x*/static/f16", {3, 4, 3, 3});
+  EXPECT_EQ(tensors_["net/fc.weight"].shape(), (Shape{3, 18}));  // 36 codes of 4 bits a row
+  make("w=e2m2/1x*/static/f32", {3, 7});
+  EXPECT_EQ(tensors_["net/fc.weight"].shape(), (Shape{3, 5}));  // 35 bits
+}
+
+TEST_F(ArtifactFile, HashFollowsContent) {
+  make(kSchemes[0], {6, 8});
+  const std::string first = Artifact::open(save())->hash();
+  EXPECT_EQ(Artifact::open(save())->hash(), first);
+  tensors_["net/fc.bias"] = test::random_tensor({6}, 7, 1, DType::bf16);
+  EXPECT_NE(Artifact::open(save())->hash(), first);
+}
+
+TEST_F(ArtifactFile, StoreOutlivesTheArtifact) {
+  make(kSchemes[0], {6, 8});
+  const std::shared_ptr<const WeightStore> store = Artifact::open(save())->weights("net");
+  EXPECT_TRUE(test::equal_bytes(store->quantized("fc")->weight.codes, expected_.codes));
+}
+
+TEST_F(ArtifactFile, UnknownFieldsAreSkipped) {
+  make(kSchemes[0], {6, 8});
+  std::string json = manifest_.to_json();
+  json.insert(1, R"("from_the_future":{"a":[1]},)");
+  EXPECT_EQ(Artifact::open(save(json))->manifest(), manifest_);
+}
+
+TEST_F(ArtifactFile, UnknownComponentOrTensor) {
+  make(kSchemes[0], {6, 8});
+  const auto artifact = Artifact::open(save());
+  EXPECT_EQ(error_of([&] { artifact->weights("nut"); }).code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(error_of([&] { artifact->weights("net")->tensor("fc.weight_scale"); }).code(),
+            ErrorCode::bad_file);
+}
+
+TEST_F(ArtifactFile, PlainSafetensors) {
+  make(kSchemes[0], {6, 8});
+  const std::string path = folder_.file("a.safetensors");
+  save_safetensors(path, tensors_);
+  EXPECT_NE(std::string(error_of([&] { Artifact::open(path); }).what()).find("octavo quantize"),
+            std::string::npos);
+}
+
+TEST_F(ArtifactFile, HostileManifests) {
+  make(kSchemes[1], {6, 8});
+  expect_refused("{", "not valid JSON");
+  expect_refused("[]", "expected a JSON object");
+  expect_refused_with("\"format_version\":1", "\"format_version\":2", "use a newer octavo");
+  expect_refused_with("\"format_version\":1", "\"format_version\":0", "format_version");
+  expect_refused_with("\"format_version\":1", "\"format_version\":\"1\"", "format_version");
+  expect_refused_with("\"format_version\":1,", "", "format_version");
+  expect_refused_with("w=i8/1x*/static/f32", "w=i9/1x*/static/f32", "scheme");
+  expect_refused_with("w=i8/1x*/static/f32 ", "int8 ", "scheme");
+  expect_refused_with("[6,8]", "[6,-8]", "shape");
+  expect_refused_with("[6,8]", "[6,8.5]", "shape");
+  expect_refused_with("[6,8]", "[]", "shape");
+  expect_refused_with("[6,8]", "[48]", "two or more axes");
+  expect_refused_with("[6,8]", "[1099511627776,1099511627776]", "2^48");
+  expect_refused_with("[6,8]", "[1099511627776,1099511627776,1099511627776]", "2^63");
+  expect_refused_with("[6,8]", "[8,6]", "net/fc.weight");
+  expect_refused_with("\"net/fc\":{", "\"nut/fc\":{", "no component");
+  expect_refused_with("\"net/fc\":{", "\"net\":{", "no component");
+  expect_refused_with("\"net\":\"{", "\"nut\":\"{", "no component");
+  expect_refused_with("\"known\":[", "\"known\":[3,", "known");
+  expect_refused_with("a=i8/*x*/static", "a=i8/1x*/static", "static activation");
+  expect_refused_with("\"source_hash\":\"abc\"", "\"source_hash\":null", "source_hash");
+}
+
+TEST_F(ArtifactFile, MissingTensors) {
+  for (const char* name : {"net/fc.weight", "net/fc.weight_scale", "net/fc.input_scale"}) {
+    make(kSchemes[1], {6, 8});
+    tensors_.erase(name);
+    expect_refused(fmt::format("tensor \"{}\" is missing", name));
+  }
+  make(kSchemes[4], {6, 8});
+  tensors_.erase("net/fc.weight_zero_point");
+  expect_refused("tensor \"net/fc.weight_zero_point\" is missing");
+}
+
+TEST_F(ArtifactFile, TensorsOfAnotherTypeOrShape) {
+  make(kSchemes[0], {6, 8});
+  tensors_["net/fc.weight"] = Tensor::zeros(DType::u8, {6, 8});
+  expect_refused("needs i8 [6, 8]");
+  make(kSchemes[0], {6, 8});
+  tensors_["net/fc.weight_scale"] = Tensor::zeros(DType::f32, {6});
+  expect_refused("needs f32 [6, 1]");
+  make(kSchemes[3], {6, 8});
+  tensors_["net/fc.weight"] = Tensor::zeros(DType::u8, {6, 8});
+  expect_refused("needs u8 [6, 4]");
+}
+
+TEST_F(ArtifactFile, ScalesThatAreNone) {
+  for (const float bad : {0.0f, -1.0f, INFINITY, NAN}) {
+    make(kSchemes[1], {6, 8});
+    tensors_["net/fc.weight_scale"].as_mutable<float>()[3] = bad;
+    expect_refused("scale 3 of tensor \"net/fc.weight_scale\"");
+    make(kSchemes[1], {6, 8});
+    tensors_["net/fc.input_scale"].as_mutable<float>()[0] = bad;
+    expect_refused("scale 0 of tensor \"net/fc.input_scale\"");
+  }
+}
+
+TEST_F(ArtifactFile, ZeroPointsOffTheGrid) {
+  for (const float bad : {8.0f, -9.0f, 0.5f, INFINITY, NAN}) {
+    make(kSchemes[4], {6, 8});
+    tensors_["net/fc.weight_zero_point"].as_mutable<float>()[2] = bad;
+    expect_refused("zero point 2 of tensor \"net/fc.weight_zero_point\"");
+  }
+}
+
+TEST_F(ArtifactFile, SurplusTensors) {
+  make(kSchemes[0], {6, 8});
+  tensors_["other/x"] = Tensor::scalar(1);
+  expect_refused("tensor \"other/x\" belongs to no component");
+  make(kSchemes[0], {6, 8});
+  tensors_["x"] = Tensor::scalar(1);
+  expect_refused("tensor \"x\" belongs to no component");
+}
+
+TEST(ArtifactManifest, RefusesToWriteWhatIsNoText) {
+  ArtifactManifest manifest;
+  manifest.prompts["known"] = {"\xff"};
+  EXPECT_EQ(error_of([&] { manifest.to_json(); }).code(), ErrorCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace octavo
