@@ -160,6 +160,32 @@ void check_zero_points(const SafetensorsFile& file, const std::string& name, DTy
   }
 }
 
+std::vector<TensorDecl> part_decls(const std::string& layer, const Scheme& scheme,
+                                   const Shape& shape) {
+  constexpr int64_t kMaxElements = int64_t{1} << 48;
+  OCTAVO_CHECK(shape.size() >= 2 && element_count(shape) <= kMaxElements,
+               "a weight has two or more axes and at most 2^48 elements, not {}", to_string(shape));
+  const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
+  const QuantSpec& w = scheme.weight;
+  const Shape scales = w.scale_shape(rows, cols);
+  std::vector<TensorDecl> decls{
+      {part_name(layer, Part::weight_scale), *find_dtype(w.scale), scales}};
+  if (w.zero_point) {
+    decls.push_back({part_name(layer, Part::weight_zero_point), DType::f32, scales});
+  }
+  if (scheme.activation && scheme.activation->timing == QuantSpec::Timing::static_) {
+    OCTAVO_CHECK(scheme.activation->tile_rows == 0 && scheme.activation->tile_cols == 0,
+                 "static activation {} has tiles; one scale a tensor (*x*) is stored",
+                 scheme.activation->text());
+    decls.push_back({part_name(layer, Part::input_scale), DType::f32, {1, 1}});
+  }
+  const DType format = code_type(w);
+  const bool packed = info(format).bits < 8;
+  decls.push_back({part_name(layer, Part::weight), packed ? DType::u8 : format,
+                   packed ? Shape{rows, row_bytes(format, cols)} : shape});
+  return decls;
+}
+
 void check_layer(const SafetensorsFile& file, const ArtifactManifest& manifest,
                  const std::string& layer, const Scheme& scheme) {
   const std::string where = file.path().string();
@@ -194,36 +220,13 @@ void check_layer(const SafetensorsFile& file, const ArtifactManifest& manifest,
 
 std::vector<TensorDecl> layer_tensors(const std::string& layer, const Scheme& scheme,
                                       const Shape& shape) {
-  constexpr int64_t kMaxElements = int64_t{1} << 48;
-  OCTAVO_CHECK(shape.size() >= 2 && element_count(shape) <= kMaxElements,
-               "layer \"{}\": a weight has two or more axes and at most 2^48 elements, not {}",
-               printable(layer), to_string(shape));
-  const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
-  std::vector<TensorDecl> decls;
   try {
-    const Shape scales = scheme.weight.scale_shape(rows, cols);
-    decls.push_back(
-        {part_name(layer, Part::weight_scale), *find_dtype(scheme.weight.scale), scales});
-    if (scheme.weight.zero_point) {
-      decls.push_back({part_name(layer, Part::weight_zero_point), DType::f32, scales});
-    }
+    std::vector<TensorDecl> decls = part_decls(layer, scheme, shape);
+    sort_for_safetensors(decls);
+    return decls;
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("layer \"{}\": {}", printable(layer), error.what()));
   }
-  if (scheme.activation && scheme.activation->timing == QuantSpec::Timing::static_) {
-    OCTAVO_CHECK(scheme.activation->tile_rows == 0 && scheme.activation->tile_cols == 0,
-                 "layer \"{}\": static activation {} has tiles; one scale a tensor (*x*) is stored",
-                 printable(layer), scheme.activation->text());
-    decls.push_back({part_name(layer, Part::input_scale), DType::f32, {1, 1}});
-  }
-  const DType format = code_type(scheme.weight);
-  if (info(format).bits == 8) {
-    decls.push_back({part_name(layer, Part::weight), format, shape});
-  } else {
-    decls.push_back({part_name(layer, Part::weight), DType::u8, {rows, row_bytes(format, cols)}});
-  }
-  sort_for_safetensors(decls);
-  return decls;
 }
 
 std::shared_ptr<const Artifact> Artifact::open(const std::filesystem::path& path) {

@@ -1,5 +1,7 @@
 #pragma once
-#include <functional>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "quant/recipe.h"
 #include "quant/stats.h"
@@ -9,17 +11,21 @@ namespace octavo {
 
 struct CalibrateOptions {
   std::vector<std::string> prompts;
-  uint64_t seed = 0;  // prompt i uses seed + i
+  uint64_t seed = 0;  // prompt i starts from randn(torch, seed + i)
+  Tensor noise;       // or, if it has data, from row i of this: f32 [prompts, latent shape]
   int batch = 4;
   int steps = 0;                        // 0: the pipeline's own
   std::vector<std::string> components;  // empty: all
   std::filesystem::path checkpoint;     // partial stats saved here after each batch; resumed from
 };
 
-// 32 prompts spread evenly over the model's own known ones; Error when it comes without prompts.
-std::vector<std::string> calibration_prompts(const ModelSource& model);
-
-// Runs the model's own pipeline in f32 and observes the input of every quantizable layer.
+// Runs the model's own pipeline in f32 and observes the input of every quantizable layer that
+// making a picture from text passes through. Memory does not grow with the prompts. A checkpoint of
+// the same model, schedule and prompts is continued: the result is bit for bit that of one run.
+// Error{invalid_argument} names what does not fit. The checkpoint is left for the caller to remove.
 Stats calibrate(const ModelSource& model, const CalibrateOptions& options);
+
+// `count` of the model's "known" prompts, evenly spread; Error when it comes without.
+std::vector<std::string> calibration_prompts(const ModelSource& model, size_t count = 32);
 
 }  // namespace octavo

@@ -8,7 +8,8 @@
 namespace octavo {
 
 // A model with the recipe applied on the fly: every weight is quantized when asked for. Static
-// activation specs need stats (Error names the first layer without).
+// activation specs need stats of this very model (Error names the first layer without). Computes
+// what the artifact of quantize_model computes, bit for bit.
 std::shared_ptr<const ModelSource> quantized_view(std::shared_ptr<const ModelSource> model,
                                                   const Recipe& recipe, const Stats* stats);
 

@@ -44,4 +44,40 @@ struct Recipe {
   const RecipeRule* match(std::string_view layer) const;
 };
 
+// What a recipe does to one layer.
+struct CoverageRow {
+  std::string component;
+  QuantizableLayer layer;
+  int rule = -1;  // index in Recipe::rules; -1: no line matched
+  std::optional<Scheme> scheme;
+  Solver solver;
+  std::string reason;     // why kept
+  double parameters = 0;  // of the weight
+  double flops = 0;       // at the component's extents, all methods
+  std::string name() const { return component + "/" + layer.name; }
+};
+
+struct ComponentCoverage {
+  std::string component, extents;  // "B=1 S=64 T=64"
+  int quantized_layers = 0, layers = 0;
+  double quantized_parameters = 0, parameters = 0;  // of the whole component
+  double quantized_flops = 0, flops = 0;
+};
+
+struct Coverage {
+  std::vector<CoverageRow> rows;  // in the order of the graphs
+  std::vector<ComponentCoverage> components;
+};
+
+// Builds every component's graphs from the configs alone. Operations are counted for one sample and
+// 64 of everything else that a graph leaves open (tokens, height, width).
+// Error{invalid_argument} when no layer is quantized at all, a line matches no layer (a typo), all
+// of a line's layers belong to earlier lines, a scheme cannot hold a layer (a group that does not
+// divide its inputs, ...), or the model is quantized already.
+Coverage cover(const Recipe& recipe, const ModelSource& model);
+std::string describe(const Coverage& coverage, bool every_layer);
+
+// Why a scheme cannot be applied to a layer; empty when it can.
+std::string obstacle(const Scheme& scheme, const QuantizableLayer& layer);
+
 }  // namespace octavo

@@ -1,0 +1,148 @@
+#include "quant/quantize_model.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/glob.h"
+#include "base/progress.h"
+#include "octavo/version.h"
+#include "quant/layer_plan.h"
+
+namespace octavo {
+namespace {
+
+// A tensor of the artifact that is copied as it is.
+struct Kept {
+  TensorDecl decl;
+  std::string component, name;
+};
+
+class ArtifactBuilder {
+ public:
+  ArtifactBuilder(const ModelSource& model, const ModelPlan& plan) : model_(model), plan_(plan) {
+    for (const std::string& component : model.components()) {
+      stores_[component] = model.weights(component);
+      list_kept(component);
+    }
+    sort_kept();
+  }
+
+  void write(const std::filesystem::path& output, const ArtifactManifest& manifest) const {
+    SafetensorsWriter writer(output, declarations(),
+                             {{Artifact::kMetadataKey, manifest.to_json()}});
+    Progress progress("quantize", static_cast<int64_t>(kept_.size() + plan_.layers.size()),
+                      "tensors");
+    for (const Kept& kept : kept_) {
+      const WeightStore& store = *stores_.at(kept.component);
+      check_finite(store, kept.name);
+      writer.write(kept.decl.name, store.tensor(kept.name));
+      store.release(kept.name);
+      progress.step();
+    }
+    for (const auto& [layer, plan] : plan_.layers) {
+      write_layer(writer, layer, plan);
+      progress.step();
+    }
+    progress.finish();
+    writer.finish();
+  }
+
+ private:
+  // Everything but the quantized weights and what the family never reads.
+  void list_kept(const std::string& component) {
+    const Family& family = find_family(model_.config(component));
+    const WeightStore& store = *stores_.at(component);
+    for (const std::string& name : store.names()) {
+      const bool ignorable =
+          std::any_of(family.ignorable.begin(), family.ignorable.end(),
+                      [&](const char* pattern) { return glob_match(pattern, name); });
+      const std::string full = component + "/" + name;
+      const size_t dot = full.rfind('.');
+      const bool quantized = dot != full.npos && full.substr(dot) == ".weight" &&
+                             plan_.layers.count(full.substr(0, dot)) != 0;
+      if (ignorable || quantized) continue;
+      const TensorType type = store.type(name);
+      kept_.push_back({{full, type.dtype, type.shape}, component, name});
+    }
+  }
+
+  void sort_kept() {
+    std::vector<TensorDecl> decls;
+    for (const Kept& kept : kept_) decls.push_back(kept.decl);
+    sort_for_safetensors(decls);
+    std::map<std::string, size_t> place;
+    for (size_t i = 0; i < decls.size(); ++i) place[decls[i].name] = i;
+    std::sort(kept_.begin(), kept_.end(), [&](const Kept& a, const Kept& b) {
+      return place.at(a.decl.name) < place.at(b.decl.name);
+    });
+  }
+
+  // Layer by layer, so that one pass over the source is enough.
+  std::vector<TensorDecl> declarations() const {
+    std::vector<TensorDecl> decls;
+    for (const Kept& kept : kept_) decls.push_back(kept.decl);
+    for (const auto& [layer, plan] : plan_.layers) {
+      for (TensorDecl& decl : layer_tensors(layer, plan.scheme, plan.weight_shape)) {
+        decls.push_back(std::move(decl));
+      }
+    }
+    return decls;
+  }
+
+  void write_layer(SafetensorsWriter& writer, const std::string& layer,
+                   const LayerPlan& plan) const {
+    const size_t slash = layer.find('/');
+    const WeightStore& store = *stores_.at(layer.substr(0, slash));
+    const std::string name = layer.substr(slash + 1) + ".weight";
+    const Tensor source = store.tensor(name);
+    const auto [rows, cols] = matrix_extents(source.shape(), MatrixView::weight);
+    const QuantizedTensor q =
+        quantize(source.reshaped({rows, cols}), plan.scheme.weight, MatrixView::weight,
+                 fmt::format("{}: tensor \"{}\"", store.where(name), name));
+    for (const TensorDecl& decl : layer_tensors(layer, plan.scheme, plan.weight_shape)) {
+      const Tensor& part = decl.name.ends_with(".weight")              ? q.codes
+                           : decl.name.ends_with(".weight_scale")      ? q.scale
+                           : decl.name.ends_with(".weight_zero_point") ? q.zero_point
+                                                                       : plan.input_scale;
+      writer.write(decl.name, part.data(), part.bytes());
+    }
+    store.release(name);
+  }
+
+  const ModelSource& model_;
+  const ModelPlan& plan_;
+  std::map<std::string, std::shared_ptr<const WeightStore>> stores_;
+  std::vector<Kept> kept_;
+};
+
+ArtifactManifest make_manifest(const ModelSource& model, const Recipe& recipe,
+                               const ModelPlan& plan, const Stats* stats) {
+  ArtifactManifest manifest;
+  manifest.tool_version = OCTAVO_VERSION;
+  manifest.recipe = recipe.text();
+  if (plan.uses_stats) manifest.stats_hash = stats->hash();
+  manifest.source_hash = model.hash();
+  manifest.pipeline_json = model.pipeline().json().dump();
+  for (const std::string& component : model.components()) {
+    manifest.configs[component] = model.config(component).json().dump();
+  }
+  for (const auto& [layer, layer_plan] : plan.layers) {
+    manifest.schemes[layer] = layer_plan.scheme;
+    manifest.shapes[layer] = layer_plan.weight_shape;
+  }
+  for (const char* set : {"known", "novel"}) manifest.prompts[set] = model.prompts(set);
+  return manifest;
+}
+
+}  // namespace
+
+Coverage quantize_model(const std::shared_ptr<const ModelSource>& model, const Recipe& recipe,
+                        const Stats* stats, const std::filesystem::path& output) {
+  ModelPlan plan = plan_layers(recipe, *model, stats);
+  const ArtifactBuilder builder(*model, plan);
+  builder.write(output, make_manifest(*model, recipe, plan, stats));
+  return std::move(plan.coverage);
+}
+
+}  // namespace octavo
