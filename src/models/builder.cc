@@ -1,0 +1,158 @@
+#include "models/builder.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/text.h"
+
+namespace octavo {
+namespace {
+
+// What a checkpoint may store a parameter as. 8-bit floats without scales are a storage format of
+// single-file checkpoints.
+bool is_parameter_type(DType dtype) {
+  constexpr DType kTypes[] = {DType::f32, DType::f16, DType::bf16, DType::e4m3, DType::e5m2};
+  return std::find(std::begin(kTypes), std::end(kTypes), dtype) != std::end(kTypes);
+}
+
+}  // namespace
+
+Builder::Builder(std::string_view class_name, std::string_view method, const WeightStore* weights)
+    : weights_(weights) {
+  graph_.name = fmt::format("{}.{}", class_name, method);
+}
+
+Builder::Scope Builder::scope(std::string_view module) {
+  const size_t length = path_.size();
+  path_ = path(module);
+  return Scope(*this, length);
+}
+
+std::string Builder::path(std::string_view name) const {
+  if (path_.empty()) return std::string(name);
+  if (name.empty() || name.front() == ':') return path_ + std::string(name);
+  return fmt::format("{}.{}", path_, name);
+}
+
+ValueId Builder::input(std::string_view name, DType dtype, SymShape shape, Rate rate) {
+  return graph_.add_input(name, dtype, std::move(shape), rate);
+}
+
+void check_parameter(const WeightStore& weights, const std::string& name, const Shape& expected) {
+  const TensorType type = weights.type(name);
+  OCTAVO_CHECK_FILE(type.shape == expected, "{}: tensor \"{}\" has shape {}, expected {}",
+                    weights.where(name), printable(name), to_string(type.shape),
+                    to_string(expected));
+  OCTAVO_CHECK_FILE(is_parameter_type(type.dtype),
+                    "{}: tensor \"{}\" is {}, expected one of: f32 f16 bf16 e4m3 e5m2",
+                    weights.where(name), printable(name), octavo::name(type.dtype));
+}
+
+ValueId Builder::weight(std::string_view name, const Shape& expected) {
+  const std::string full = path(name);
+  if (weights_ == nullptr) return graph_.add_constant(full, Tensor::typed(DType::f32, expected));
+  check_parameter(*weights_, full, expected);
+  return graph_.add_constant(full, weights_->tensor(full));
+}
+
+ValueId Builder::quantized_weight(const std::string& layer, const QuantizedTensor& weight,
+                                  const Shape& expected) {
+  const std::string name = layer + ".weight";
+  OCTAVO_CHECK_FILE(weight.codes.shape() == expected,
+                    "{}: codes of \"{}\" have shape {}, expected {}", weights_->where(name),
+                    printable(name), to_string(weight.codes.shape()), to_string(expected));
+  std::vector<ValueId> operands{graph_.add_constant(name, weight.codes),
+                                graph_.add_constant(layer + ".weight_scale", weight.scale)};
+  if (weight.spec.zero_point) {
+    operands.push_back(graph_.add_constant(layer + ".weight_zero_point", weight.zero_point));
+  }
+  const Attrs attrs{
+      {"spec", weight.spec.text()}, {"rows", std::string("first")}, {"shape", symbolic(expected)}};
+  return graph_.add(Op::dequantize, std::move(operands), attrs, name + ".dequantized");
+}
+
+ValueId Builder::quantized_input(ValueId x, const std::string& layer,
+                                 const QuantizedLayer& quantized, std::string_view rows) {
+  const QuantSpec& spec = *quantized.activation;
+  std::vector<ValueId> operands{x};
+  if (spec.timing == QuantSpec::Timing::static_) {
+    operands.push_back(graph_.add_constant(layer + ".input_scale", quantized.input_scale));
+  }
+  const Attrs attrs{{"spec", spec.text()}, {"rows", std::string(rows)}};
+  std::vector<ValueId> codes =
+      graph_.add_multi(Op::quantize, std::move(operands), attrs, layer + ".input");
+  Attrs back = attrs;
+  back.set("shape", shape(x));
+  return graph_.add(Op::dequantize, std::move(codes), back, layer + ".input.dequantized");
+}
+
+Builder::Operands Builder::layer_operands(ValueId x, std::string_view name, const Shape& expected,
+                                          std::string_view activation_rows) {
+  const std::string layer = path(name);
+  std::optional<QuantizedLayer> quantized;
+  if (weights_ != nullptr && weights_->contains(layer + ".weight")) {
+    quantized = weights_->quantized(layer);
+  }
+  if (!quantized) return {x, weight(fmt::format("{}.weight", name), expected)};
+  const ValueId codes = quantized_weight(layer, quantized->weight, expected);
+  if (!quantized->activation) return {x, codes};
+  return {quantized_input(x, layer, *quantized, activation_rows), codes};
+}
+
+ValueId Builder::linear(ValueId x, std::string_view name, int64_t in, int64_t out, bool bias) {
+  const Operands at = layer_operands(x, name, {out, in}, "leading");
+  std::vector<ValueId> operands{at.x, at.weight};
+  if (bias) operands.push_back(weight(fmt::format("{}.bias", name), {out}));
+  return op(Op::linear, std::move(operands), {}, name);
+}
+
+ValueId Builder::conv2d(ValueId x, std::string_view name, const Conv& conv) {
+  const Shape kernel{conv.out, conv.in, conv.kernel, conv.kernel};
+  const Operands at = layer_operands(x, name, kernel, "first");
+  const ValueId bias = weight(fmt::format("{}.bias", name), {conv.out});
+  return op(Op::conv2d, {at.x, at.weight, bias}, {{"stride", conv.stride}, {"pads", conv.pads}},
+            name);
+}
+
+ValueId Builder::rms_norm(ValueId x, std::string_view name, int64_t dim, double eps) {
+  const ValueId w = weight(fmt::format("{}.weight", name), {dim});
+  return op(Op::rms_norm, {x, w}, {{"eps", eps}}, name);
+}
+
+ValueId Builder::group_norm(ValueId x, std::string_view name, int64_t channels, int64_t groups,
+                            double eps) {
+  const ValueId w = weight(fmt::format("{}.weight", name), {channels});
+  const ValueId b = weight(fmt::format("{}.bias", name), {channels});
+  return op(Op::group_norm, {x, w, b}, {{"groups", groups}, {"eps", eps}}, name);
+}
+
+ValueId Builder::op(Op op, std::vector<ValueId> inputs, Attrs attrs, std::string_view name) {
+  return op_multi(op, std::move(inputs), std::move(attrs), name).front();
+}
+
+std::vector<ValueId> Builder::op_multi(Op op, std::vector<ValueId> inputs, Attrs attrs,
+                                       std::string_view name) {
+  return graph_.add_multi(op, std::move(inputs), std::move(attrs), path(name));
+}
+
+ValueId Builder::reshape(ValueId x, SymShape shape, std::string_view name) {
+  return op(Op::reshape, {x}, {{"shape", std::move(shape)}}, name);
+}
+
+ValueId Builder::slice(ValueId x, int64_t axis, Dim begin, Dim end, std::string_view name) {
+  const Attrs attrs{{"axis", axis}, {"begin", std::move(begin)}, {"end", std::move(end)}};
+  return op(Op::slice, {x}, attrs, name);
+}
+
+ValueId Builder::gelu_tanh(ValueId x, std::string_view name) {
+  return op(Op::gelu, {x}, {{"approximate", std::string("tanh")}}, name);
+}
+
+void Builder::tap(ValueId value, std::string_view name) { reshape(value, shape(value), name); }
+
+Graph Builder::take() {
+  verify(graph_, "building " + graph_.name);
+  return std::move(graph_);
+}
+
+}  // namespace octavo

@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <set>
+
+#include "base/check.h"
+#include "base/glob.h"
+#include "base/interrupt.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "models/builder.h"
+#include "models/models.h"
+#include "tensor/convert.h"
+
+namespace octavo {
+namespace {
+
+constexpr size_t kNamesShown = 4;
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) {
+    text += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", printable(names[i]));
+  }
+  return names.size() > kNamesShown ? text + ", ..." : text;
+}
+
+// Every tensor that some method reads, with its shape.
+std::map<std::string, Shape> expected_tensors(const Family& family, const Config& config) {
+  std::map<std::string, Shape> expected;
+  for (const char* method : family.methods) {
+    const Graph graph = family.build(config, nullptr, method);
+    for (const Value& value : graph.values()) {
+      if (value.constant) expected.emplace(value.name, value.constant->shape());
+    }
+  }
+  return expected;
+}
+
+bool matches_any(const std::vector<const char*>& patterns, const std::string& name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const char* pattern) { return glob_match(pattern, name); });
+}
+
+constexpr int64_t kChunk = 1 << 16;
+
+// Index of the first element of [begin, end) that is NaN or infinite, or -1. `row` is scratch.
+int64_t first_bad(const Tensor& tensor, int64_t begin, int64_t end, std::vector<float>& row) {
+  const int64_t width = info(tensor.dtype()).bits / 8;
+  row.resize(static_cast<size_t>(end - begin));
+  convert_row(tensor.dtype(), tensor.as<char>() + begin * width, DType::f32, row.data(),
+              end - begin);
+  for (int64_t i = 0; i < end - begin; ++i) {
+    if (!std::isfinite(row[static_cast<size_t>(i)])) return begin + i;
+  }
+  return -1;
+}
+
+// The lowest bad index of a tensor, on all threads.
+int64_t find_bad(const Tensor& tensor) {
+  std::mutex mutex;
+  int64_t lowest = -1;
+  const int64_t n = tensor.elements();
+  parallel_for((n + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> row;
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      const int64_t bad = first_bad(tensor, chunk * kChunk, std::min(n, (chunk + 1) * kChunk), row);
+      const std::lock_guard lock(mutex);
+      if (bad >= 0 && (lowest < 0 || bad < lowest)) lowest = bad;
+    }
+  });
+  return lowest;
+}
+
+// The only formats that can hold NaN or Inf; narrower ones are finite.
+bool may_be_bad(DType dtype) { return is_float(dtype) && info(dtype).bits >= 8; }
+
+}  // namespace
+
+void check_weights(const Family& family, const Config& config, const WeightStore& weights) {
+  const std::map<std::string, Shape> expected = expected_tensors(family, config);
+  std::vector<std::string> missing, unexpected;
+  for (const auto& [name, shape] : expected) {
+    if (!weights.contains(name)) missing.push_back(name);
+  }
+  std::string where = config.where();
+  for (const std::string& name : weights.names()) {
+    where = weights.where(name);
+    if (!expected.count(name) && !matches_any(family.ignorable, name)) unexpected.push_back(name);
+  }
+  OCTAVO_CHECK_FILE(missing.empty() && unexpected.empty(),
+                    "{}: the tensors do not fit {}: {} of {} missing{}{}, {} unexpected{}{}; is {} "
+                    "the config of this checkpoint?",
+                    where, family.class_name, missing.size(), expected.size(),
+                    missing.empty() ? "" : ": ", listed(missing), unexpected.size(),
+                    unexpected.empty() ? "" : ": ", listed(unexpected), config.where());
+  for (const auto& [name, shape] : expected) check_parameter(weights, name, shape);
+}
+
+void check_finite(const WeightStore& weights, const std::string& name) {
+  if (!may_be_bad(weights.type(name).dtype)) return;
+  const Tensor tensor = weights.tensor(name);
+  const int64_t bad = find_bad(tensor);
+  weights.release(name);
+  if (bad < 0) return;
+  std::vector<float> value;
+  first_bad(tensor, bad, bad + 1, value);
+  OCTAVO_FAIL(not_finite, "{}: tensor \"{}\" has {} at index {} of {}; expected finite numbers",
+              weights.where(name), printable(name), value[0], bad, tensor.elements());
+}
+
+void check_finite(const WeightStore& weights) {
+  for (const std::string& name : weights.names()) {
+    check_interrupt();
+    check_finite(weights, name);
+  }
+}
+
+}  // namespace octavo

@@ -1,0 +1,80 @@
+// What a built graph says about its layers and parameters.
+#include <set>
+
+#include "base/check.h"
+#include "models/models.h"
+
+namespace octavo {
+namespace {
+
+constexpr std::string_view kWeight = ".weight";
+
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+// Steps over dequantize and quantize, so that a quantized layer shows its codes and its float
+// input.
+ValueId through(const Graph& graph, ValueId id, Op op) {
+  const NodeId producer = graph.value(id).producer;
+  if (producer < 0 || graph.node(producer).op != op) return id;
+  return graph.node(producer).inputs[0];
+}
+
+Dim node_flops(const Graph& graph, const Node& node) {
+  std::vector<std::optional<ValueType>> inputs;
+  for (ValueId id : node.inputs) {
+    inputs.push_back(id == kNoValue ? std::nullopt : std::optional(graph.value(id).type));
+  }
+  std::vector<ValueType> outputs;
+  for (ValueId id : node.outputs) outputs.push_back(graph.value(id).type);
+  return info(node.op).flops(inputs, outputs, node.attrs);
+}
+
+// Scales and zero points stand for no tensor of the model's checkpoint.
+bool is_parameter(const Value& value) {
+  return value.constant && !ends_with(value.name, ".weight_scale") &&
+         !ends_with(value.name, ".weight_zero_point") && !ends_with(value.name, ".input_scale");
+}
+
+}  // namespace
+
+std::vector<QuantizableLayer> quantizable_layers(const Graph& graph) {
+  std::vector<QuantizableLayer> layers;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != Op::linear && node.op != Op::conv2d) continue;
+    const Value& weight = graph.value(through(graph, node.inputs[1], Op::dequantize));
+    if (!weight.constant || !ends_with(weight.name, kWeight)) continue;
+    const ValueId input =
+        through(graph, through(graph, node.inputs[0], Op::dequantize), Op::quantize);
+    layers.push_back({weight.name.substr(0, weight.name.size() - kWeight.size()), node.op,
+                      weight.constant->shape(), weight.constant->dtype(),
+                      graph.value(node.outputs[0]).rate, node_flops(graph, node),
+                      graph.value(input).name});
+  }
+  return layers;
+}
+
+int64_t parameter_count(const Graph& graph) {
+  int64_t count = 0;
+  for (const Value& value : graph.values()) {
+    if (is_parameter(value)) count += value.constant->elements();
+  }
+  return count;
+}
+
+int64_t parameter_count(const Family& family, const Config& config) {
+  std::set<std::string> seen;
+  int64_t count = 0;
+  for (const char* method : family.methods) {
+    const Graph graph = family.build(config, nullptr, method);
+    for (const Value& value : graph.values()) {
+      if (is_parameter(value) && seen.insert(value.name).second) {
+        count += value.constant->elements();
+      }
+    }
+  }
+  return count;
+}
+
+}  // namespace octavo
