@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/fast/fast.h"
+#include "kernels/cpu/fast/isa.h"
 #include "kernels/cpu/ref/ref.h"
 #include "kernels/kernel.h"
 
@@ -11,6 +12,8 @@ namespace {
 
 const Kernel* const kRows[] = {
     // products
+    &cpu::kLinearBf16Onednn,
+    &cpu::kLinearF32Onednn,
     &cpu::kLinearRef,
     &cpu::kConv2dRef,
     &cpu::kAttentionRef,
@@ -48,6 +51,10 @@ const Kernel* const kRows[] = {
     // quantization
     &cpu::kQuantizeRef,
     &cpu::kDequantizeRef,
+    &cpu::kQuantizedLinearI8Onednn,
+    &cpu::kQuantizedLinearI8ViaF32,
+    &cpu::kQuantizedLinearWeightOnly,
+    &cpu::kQuantizedLinearEmulated,
     &cpu::kQuantizedLinearRef,
     &cpu::kQuantizedConv2dRef,
 };
@@ -55,6 +62,7 @@ const Kernel* const kRows[] = {
 constexpr size_t kOps = static_cast<size_t>(Op::count_);
 
 std::array<std::vector<Kernel>, kOps> group_by_op() {
+  cpu::apply_isa_cap();
   std::array<std::vector<Kernel>, kOps> groups;
   for (const Kernel* kernel : kRows) groups[static_cast<size_t>(kernel->op)].push_back(*kernel);
   return groups;

@@ -1,0 +1,40 @@
+#pragma once
+// What the linear kernels share: constant operands made ready, the epilogue from a call's operands,
+// and the loop over tiles with every way to write the output.
+#include "kernels/cpu/fast/gemm.h"
+#include "kernels/cpu/fast/out_quant.h"
+#include "kernels/kernel.h"
+
+namespace octavo::cpu {
+
+// Where a product finds its operands in a call.
+struct ProductInputs {
+  size_t x, w, bias, gate, residual, out_scale;
+};
+
+struct ProductState : KernelState {
+  // w in the kind's type, w_scale f32[n] or empty.
+  ProductState(const Call& call, const ProductInputs& inputs, GemmKind kind, const Tensor& w,
+               Tensor w_scale);
+  size_t bytes() const override { return weights.bytes() + bias.bytes() + w_scale.bytes(); }
+
+  ProductInputs inputs;
+  PackedWeights weights;
+  Tensor w_scale, bias;  // f32[n], or empty
+  Activation activation;
+  OutQuant out;
+};
+
+// Constants, types, activation and out_spec that the fused epilogue needs.
+Verdict supports_product(const Call& call, const ProductInputs& inputs);
+// What is there, has data.
+Verdict is_constant_or_absent(const Call& call, size_t input, const char* what);
+// The operand's data as f32, or an empty tensor where it is absent.
+Tensor constant_f32(const Call& call, size_t input);
+
+size_t product_workspace(const Call& call, const KernelState* state);
+// x_scale: one value (stride 0) or one a row (1), or nullptr: 1.
+void run_product(const Call& call, const Buffers& buffers, const ProductState& state,
+                 const float* x_scale, int64_t x_scale_stride);
+
+}  // namespace octavo::cpu
