@@ -16,7 +16,7 @@ struct PlanOptions {
   bool reference_kernels = false;  // also OCTAVO_KERNELS=ref
   bool reuse_memory = true;        // OCTAVO_PLAN_REUSE=0 too gives every value its own memory
   // Graph outputs that observers look at while the plan runs, and that are not returned.
-  std::set<std::string> observed;
+  std::set<std::string> observed = {};
 };
 
 // Where a value lives while the plan runs.
