@@ -12,8 +12,9 @@
 namespace octavo {
 namespace {
 
-constexpr size_t kAlignment = 64;           // a cache line, and the widest vector of any CPU here
-constexpr int64_t kConvertGrain = 1 << 16;  // elements a thread converts at a time
+constexpr size_t kAlignment = 64;  // a cache line, and the widest vector of any CPU here
+constexpr size_t kMaxBytes = size_t{1} << 40;  // beyond any model: a shape that makes no sense
+constexpr int64_t kConvertGrain = 1 << 16;     // elements a thread converts at a time
 
 bool is_packed(DType dtype) { return info(dtype).bits < 8; }
 
@@ -39,10 +40,12 @@ size_t checked_bytes(DType dtype, const Shape& shape) {
 }
 
 std::shared_ptr<void> allocate(size_t bytes, DType dtype, const Shape& shape) {
+  OCTAVO_CHECK(bytes <= kMaxBytes, "{} of shape {} has {} bytes; no more than {} can be allocated",
+               name(dtype), to_string(shape), bytes, kMaxBytes);
   // Never a null pointer: an empty tensor has data too.
   const size_t rounded = std::max(bytes + kAlignment - 1, kAlignment) / kAlignment * kAlignment;
-  void* data = bytes <= rounded ? std::aligned_alloc(kAlignment, rounded) : nullptr;
-  OCTAVO_CHECK(data != nullptr, "cannot allocate {} bytes for {} of shape {}", bytes, name(dtype),
+  void* data = std::aligned_alloc(kAlignment, rounded);
+  OCTAVO_CHECK(data != nullptr, "out of memory: {} bytes for {} of shape {}", bytes, name(dtype),
                to_string(shape));
   return {data, std::free};
 }
