@@ -1,0 +1,264 @@
+// fuse_quantized and fuse_quantize_into_producer.
+#include "pass_testing.h"
+
+namespace octavo {
+namespace {
+
+using testing::expect_rewrite;
+using testing::expect_unchanged;
+
+std::string with(std::string text, const std::string& key, const std::string& value) {
+  const size_t at = text.find(key);
+  EXPECT_NE(at, std::string::npos) << key;
+  return text.replace(at, key.size(), value);
+}
+
+constexpr const char* kW8A8 = R"(graph g {
+  input x: f32[B, S, 8] step
+  const s: f32[1, 1]
+  const w: i8[4, 8]
+  const ws: f32[4, 1]
+  const b: f32[4]
+  q, qs = quantize(x, s) {spec = "i8/*x*/static/f32", rows = "leading"}
+  dx = dequantize(q, qs) {spec = "i8/*x*/static/f32", rows = "leading", shape = [B, S, 8]}
+  dw = dequantize(w, ws) {spec = "i8/1x*/static/f32", rows = "first", shape = [4, 8]}
+  h = linear(dx, dw, b) {activation = "silu"}
+  output y = h
+})";
+
+TEST(FuseQuantized, BothSides) {
+  expect_rewrite(fuse_quantized, kW8A8, R"(graph g {
+    input x: f32[B, S, 8] step
+    const s: f32[1, 1]
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const b: f32[4]
+    q, qs = quantize(x, s) {spec = "i8/*x*/static/f32", rows = "leading"}
+    h = quantized_linear(q, qs, w, ws, _, b)
+      {activation = "silu", w_spec = "i8/1x*/static/f32", x_spec = "i8/*x*/static/f32"}
+    output y = h
+  })");
+}
+
+TEST(FuseQuantized, WeightOnlyWithZeroPoint) {
+  expect_rewrite(fuse_quantized,
+                 R"(graph g {
+    input x: bf16[B, 8] step
+    const w: i4[4, 8]
+    const ws: f16[4, 2]
+    const wz: f32[4, 2]
+    dw = dequantize(w, ws, wz) {spec = "i4/1x4/static/f16/zp", shape = [4, 8]}
+    h = linear(x, dw, _, _, _)
+    output y = h
+  })",
+                 R"(graph g {
+    input x: bf16[B, 8] step
+    const w: i4[4, 8]
+    const ws: f16[4, 2]
+    const wz: f32[4, 2]
+    h = quantized_linear(x, _, w, ws, wz) {w_spec = "i4/1x4/static/f16/zp"}
+    output y = h
+  })");
+}
+
+TEST(FuseQuantized, EpiloguesStay) {
+  expect_rewrite(fuse_quantized,
+                 R"(graph g {
+    input x: f32[B, 8] step
+    input r: f32[B, 4] step
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const s: f32[1, 1]
+    dw = dequantize(w, ws) {spec = "i8/1x*/static/f32", shape = [4, 8]}
+    h, hs = linear(x, dw, _, r, r, s) {out_spec = "i8/*x*/static/f32"}
+    output y = h
+  })",
+                 R"(graph g {
+    input x: f32[B, 8] step
+    input r: f32[B, 4] step
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const s: f32[1, 1]
+    h, hs = quantized_linear(x, _, w, ws, _, _, r, r, s)
+      {out_spec = "i8/*x*/static/f32", w_spec = "i8/1x*/static/f32"}
+    output y = h
+  })");
+}
+
+TEST(FuseQuantized, ThroughTheCastsOfLowerPrecision) {
+  expect_rewrite([](const Graph& g) { return fuse_quantized(lower_precision(g, DType::bf16)); },
+                 kW8A8, R"(graph g {
+    input x: f32[B, S, 8] step
+    const s: f32[1, 1]
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const b: bf16[4]
+    x.bf16 = cast(x) {to = "bf16"}
+    q, qs = quantize(x.bf16, s) {spec = "i8/*x*/static/f32", rows = "leading"}
+    h = quantized_linear(q, qs, w, ws, _, b)
+      {activation = "silu", to = "bf16", w_spec = "i8/1x*/static/f32", x_spec = "i8/*x*/static/f32"}
+    h.f32 = cast(h) {to = "f32"}
+    output y = h.f32
+  })");
+}
+
+constexpr const char* kConv = R"(graph g {
+  input x: f32[B, 3, H, W] step
+  const w: i8[4, 3, 3, 3]
+  const ws: f32[4, 1]
+  const b: f32[4]
+  q, qs = quantize(x) {spec = "i8/1x*/dynamic/f32", rows = "first"}
+  dx = dequantize(q, qs) {spec = "i8/1x*/dynamic/f32", rows = "first", shape = [B, 3, H, W]}
+  dw = dequantize(w, ws) {spec = "i8/1x*/static/f32", rows = "first", shape = [4, 3, 3, 3]}
+  h = conv2d(dx, dw, b, x2) {stride = 1, pads = [1, 1, 1, 1]}
+  output y = h
+})";
+
+TEST(FuseQuantized, Convolutions) {
+  const std::string before = with(kConv, "const w:", "input x2: f32[B, 4, H, W] step const w:");
+  expect_rewrite(fuse_quantized, before, R"(graph g {
+    input x: f32[B, 3, H, W] step
+    input x2: f32[B, 4, H, W] step
+    const w: i8[4, 3, 3, 3]
+    const ws: f32[4, 1]
+    const b: f32[4]
+    q, qs = quantize(x) {spec = "i8/1x*/dynamic/f32", rows = "first"}
+    h = quantized_conv2d(q, qs, w, ws, _, b, x2) {stride = 1, pads = [1, 1, 1, 1],
+      w_spec = "i8/1x*/static/f32", x_spec = "i8/1x*/dynamic/f32"}
+    output y = h
+  })");
+}
+
+TEST(FuseQuantized, ScalesOfTheWrongViewAreLeftAlone) {
+  // The activation's rows run along the channels: only the weight is fused.
+  expect_rewrite(fuse_quantized,
+                 R"(graph g {
+    input x: f32[B, 3, H, W] step
+    const w: i8[4, 3, 3, 3]
+    const ws: f32[4, 1]
+    q, qs = quantize(x) {spec = "i8/1x*/dynamic/f32"}
+    dx = dequantize(q, qs) {spec = "i8/1x*/dynamic/f32", shape = [B, 3, H, W]}
+    dw = dequantize(w, ws) {spec = "i8/1x*/static/f32", rows = "first", shape = [4, 3, 3, 3]}
+    h = conv2d(dx, dw) {stride = 1, pads = [1, 1, 1, 1]}
+    output y = h
+  })",
+                 R"(graph g {
+    input x: f32[B, 3, H, W] step
+    const w: i8[4, 3, 3, 3]
+    const ws: f32[4, 1]
+    q, qs = quantize(x) {spec = "i8/1x*/dynamic/f32"}
+    dx = dequantize(q, qs) {spec = "i8/1x*/dynamic/f32", shape = [B, 3, H, W]}
+    h = quantized_conv2d(dx, _, w, ws) {stride = 1, pads = [1, 1, 1, 1],
+      w_spec = "i8/1x*/static/f32"}
+    output y = h
+  })");
+  // A float weight: nothing is fused.
+  expect_unchanged(fuse_quantized, R"(graph g {
+    input x: f32[B, 8] step
+    const w: f32[4, 8]
+    q, qs = quantize(x) {spec = "i8/1x*/dynamic/f32"}
+    dx = dequantize(q, qs) {spec = "i8/1x*/dynamic/f32", shape = [B, 8]}
+    h = linear(dx, w)
+    output y = h
+  })");
+}
+
+TEST(FuseQuantizeIntoProducer, NormModulate) {
+  for (const auto& [scale, spec] :
+       {std::pair{", s", "i8/*x*/static/f32"}, {"", "e4m3/1x*/dynamic/f32"}}) {
+    const std::string head = R"(graph g {
+      input x: f32[B, S, 8] step
+      input m: f32[B, 8] step
+      const s: f32[1, 1]
+    )";
+    const std::string attr = std::string("spec = \"") + spec + "\"";
+    expect_rewrite(fuse_quantize_into_producer,
+                   head + "n = norm_modulate(x, m, m) {eps = 1e-6} q, qs = quantize(n" + scale +
+                       ") {" + attr + "} output q = q output s = qs }",
+                   head + "q, qs = norm_modulate(x, m, m" + scale + ") {eps = 1e-6, out_" + attr +
+                       "} output q = q output s = qs }");
+  }
+}
+
+constexpr const char* kLinear = R"(graph g {
+  input x: f32[B, 8] step
+  const w: f32[4, 8]
+  const s: f32[1, 1]
+  h = linear(x, w, _, _, r) {activation = "gelu_tanh"}
+  q, qs = quantize(h, s) {spec = "i8/*x*/static/f32"}
+  output q = q
+})";
+
+TEST(FuseQuantizeIntoProducer, ProductsAndGelu) {
+  const std::string before = with(kLinear, "const w", "input r: f32[B, 4] step const w");
+  expect_rewrite(fuse_quantize_into_producer, before, R"(graph g {
+    input x: f32[B, 8] step
+    input r: f32[B, 4] step
+    const w: f32[4, 8]
+    const s: f32[1, 1]
+    q, qs = linear(x, w, _, _, r, s) {activation = "gelu_tanh", out_spec = "i8/*x*/static/f32"}
+    output q = q
+  })");
+  expect_rewrite(fuse_quantize_into_producer,
+                 R"(graph g {
+    input x: f32[B, 8] step
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const s: f32[1, 1]
+    h = quantized_linear(x, _, w, ws) {w_spec = "i8/1x*/static/f32"}
+    q, qs = quantize(h, s) {spec = "i8/*x*/static/f32"}
+    d = dequantize(q, qs) {spec = "i8/*x*/static/f32", shape = [B, 4]}
+    a = gelu(d) {approximate = "tanh"}
+    p, ps = quantize(a, s) {spec = "e4m3/*x*/static/f32", rows = "first"}
+    output p = p
+  })",
+                 R"(graph g {
+    input x: f32[B, 8] step
+    const w: i8[4, 8]
+    const ws: f32[4, 1]
+    const s: f32[1, 1]
+    q, qs = quantized_linear(x, _, w, ws, _, _, _, _, s)
+      {w_spec = "i8/1x*/static/f32", out_spec = "i8/*x*/static/f32"}
+    d = dequantize(q, qs) {spec = "i8/*x*/static/f32", shape = [B, 4]}
+    p, ps = gelu(d, s) {approximate = "tanh", out_spec = "e4m3/*x*/static/f32"}
+    output p = p
+  })");
+}
+
+TEST(FuseQuantizeIntoProducer, NotApplicable) {
+  const std::string good = with(kLinear, ", _, _, r", "");
+  EXPECT_EQ(fuse_quantize_into_producer(parse_graph(good)).nodes().size(), 1u);
+  expect_unchanged(fuse_quantize_into_producer, with(good, "output q", "output h = h output q"));
+  expect_unchanged(fuse_quantize_into_producer,
+                   with(good, "output q = q", "z = silu(h) output z = z output q = q"));
+  // A scale per row cannot be known before the product's row is whole; nor one per tensor.
+  for (const char* spec : {"i8/1x*/dynamic/f32", "i8/*x*/dynamic/f32"}) {
+    expect_unchanged(fuse_quantize_into_producer,
+                     with(with(good, "i8/*x*/static/f32", spec), "quantize(h, s)", "quantize(h)"));
+  }
+  expect_unchanged(fuse_quantize_into_producer, R"(graph g {
+    input x: f32[B, S, 8] step
+    input m: f32[B, 8] step
+    n = norm_modulate(x, m, m) {eps = 1e-6}
+    q, qs = quantize(n) {spec = "i8/*x*/dynamic/f32"}
+    output q = q
+  })");
+  // Rows over axis 0 of three axes are not rows of the producer.
+  expect_unchanged(fuse_quantize_into_producer, R"(graph g {
+    input x: f32[B, S, 8] step
+    input m: f32[B, 8] step
+    n = norm_modulate(x, m, m) {eps = 1e-6}
+    q, qs = quantize(n) {spec = "i8/1x*/dynamic/f32", rows = "first"}
+    output q = q
+  })");
+  expect_unchanged(fuse_quantize_into_producer, R"(graph g {
+    input x: f32[B, 8] step
+    const w: f32[8, 8]
+    n = rms_norm(x) {eps = 1e-6}
+    q, qs = quantize(n) {spec = "i8/1x*/dynamic/f32"}
+    output q = q
+  })");
+}
+
+}  // namespace
+}  // namespace octavo
