@@ -91,26 +91,33 @@ void apply_rule(const Recipe& recipe, CoverageRow& row) {
   row.solver = rule->solver;
 }
 
-// Every line must decide over a layer, else it says something that its writer did not mean.
-void check_lines(const Recipe& recipe, const std::vector<CoverageRow>& rows) {
+// Index of a rule that decides over no layer, or -1.
+int find_idle(const Recipe& recipe, const std::vector<CoverageRow>& rows) {
   std::set<int> used;
   for (const CoverageRow& row : rows) used.insert(row.rule);
-  for (size_t i = 0; i < recipe.rules.size(); ++i) {
-    if (used.count(static_cast<int>(i)) != 0) continue;
-    const RecipeRule& rule = recipe.rules[i];
-    const auto found = std::find_if(rows.begin(), rows.end(), [&](const CoverageRow& row) {
-      return glob_match(rule.pattern, row.name());
-    });
-    OCTAVO_CHECK(found != rows.end(),
-                 "{}: pattern '{}' matches no layer; layers are named like '{}' (octavo inspect "
-                 "MODEL --recipe FILE --layers lists them)",
-                 line_name(recipe, rule), rule.pattern, rows.empty() ? "" : rows.front().name());
-    OCTAVO_FAIL(invalid_argument,
-                "{}: all layers of pattern '{}' belong to earlier lines, {} to '{}'; the first "
-                "match wins, so move this line up",
-                line_name(recipe, rule), rule.pattern, found->name(),
-                recipe.rules[static_cast<size_t>(found->rule)].pattern);
+  for (int i = 0; i < static_cast<int>(recipe.rules.size()); ++i) {
+    if (used.count(i) == 0) return i;
   }
+  return -1;
+}
+
+// A line that decides over nothing does not do what its writer meant.
+void check_lines(const Recipe& recipe, const std::vector<CoverageRow>& rows) {
+  const int idle = find_idle(recipe, rows);
+  if (idle < 0) return;
+  const RecipeRule& rule = recipe.rules[static_cast<size_t>(idle)];
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const CoverageRow& row) {
+    return glob_match(rule.pattern, row.name());
+  });
+  OCTAVO_CHECK(found != rows.end(),
+               "{}: pattern '{}' matches no layer; layers are named like '{}' (octavo inspect "
+               "MODEL --recipe FILE --layers lists them)",
+               line_name(recipe, rule), rule.pattern, rows.empty() ? "" : rows.front().name());
+  OCTAVO_FAIL(invalid_argument,
+              "{}: all layers of pattern '{}' belong to earlier lines, {} to '{}'; the first match "
+              "wins, so move this line up",
+              line_name(recipe, rule), rule.pattern, found->name(),
+              recipe.rules[static_cast<size_t>(found->rule)].pattern);
 }
 
 std::string percent(double part, double whole) {
