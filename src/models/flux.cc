@@ -102,14 +102,25 @@ class FluxBuilder {
     const ValueId txt = b_.input("txt_ids", DType::f32, {words_, axes}, Rate::request);
     const ValueId img = b_.input("img_ids", DType::f32, {image_, axes}, Rate::request);
     const ValueId ids = b_.op(Op::concat, {txt, img}, {{"axis", int64_t{0}}}, "ids");
-    const std::vector<ValueId> table =
-        b_.op_multi(Op::rope_table, {ids}, {{"axes", c_.axes}, {"theta", kTheta}}, "pos_embed");
-    joint_rope_ = {table[0], table[1]};
     const Builder::Scope scope = b_.scope("pos_embed");
+    const std::vector<ValueId> table =
+        b_.op_multi(Op::rope_table, {ids}, {{"axes", c_.axes}, {"theta", kTheta}}, "table");
+    joint_rope_ = {table[0], table[1]};
+    tap_doubled(joint_rope_.cos, ":0");
+    tap_doubled(joint_rope_.sin, ":1");
     text_rope_ = {b_.slice(joint_rope_.cos, 0, 0, words_, "text.cos"),
                   b_.slice(joint_rope_.sin, 0, 0, words_, "text.sin")};
     picture_rope_ = {b_.slice(joint_rope_.cos, 0, words_, words_ + image_, "picture.cos"),
                      b_.slice(joint_rope_.sin, 0, words_, words_ + image_, "picture.sin")};
+  }
+
+  // The library's table has every value twice, once for each of a pair.
+  void tap_doubled(ValueId table, const std::string& name) {
+    const Dim rows = words_ + image_;
+    const ValueId once = b_.reshape(table, {rows, c_.head_dim / 2, 1}, name + ".once");
+    const SymShape pairs{rows, c_.head_dim / 2, 2};
+    const ValueId twice = b_.op(Op::expand, {once}, {{"shape", pairs}}, name + ".pairs");
+    b_.reshape(twice, {rows, c_.head_dim}, name);
   }
 
   // Part i of the modulation's linear.
