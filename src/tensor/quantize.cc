@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/threads.h"
 #include "tensor/codec.h"
 #include "tensor/matrix_rows.h"
 #include "tensor/tile_range.h"
@@ -13,12 +14,16 @@ namespace octavo {
 namespace {
 
 constexpr float kFloor = 1e-12f;           // of absmax, and of max - min
+constexpr int64_t kTileGrain = 4096;       // tiles whose scales a thread chooses at a time
 constexpr float kWhole = 12582912.0f;      // 1.5 x 2^23: adding it rounds to nearest even
 constexpr float kWholeLimit = 1048576.0f;  // beyond any code, small enough for kWhole
 
 DType codes_format(const QuantSpec& spec) { return *find_dtype(spec.format); }
 
 float lowest_code(DType format) { return static_cast<float>(-(1 << (info(format).bits - 1))); }
+
+// |v| <= kWholeLimit, to the nearest integer.
+float round_even(float v) { return (v + kWhole) - kWhole; }
 
 // s > 0, to the nearest value of the format (e8m0: the next), never 0 or infinite.
 float round_scale(DType format, float s) {
@@ -61,7 +66,7 @@ void to_code_values(float* v, int64_t n, float scale, float limit, const float* 
     v[i] = x < -limit ? -limit : x;
   }
   if (zero_point == nullptr) return;
-  for (int64_t i = 0; i < n; ++i) v[i] = (v[i] + kWhole) - kWhole + *zero_point;
+  for (int64_t i = 0; i < n; ++i) v[i] = round_even(v[i]) + *zero_point;
 }
 
 // Fills q.codes from q.scale and q.zero_point.
@@ -100,21 +105,23 @@ QuantizedTensor allocate(const Tensor& source, const QuantSpec& spec, const Tile
           spec.zero_point ? Tensor::empty(DType::f32, tiles.shape()) : Tensor()};
 }
 
+// Fills q.scale and q.zero_point.
 void choose_scales(const std::vector<KeyRange>& ranges, QuantizedTensor& q) {
   const DType scale_format = q.scale.dtype();
-  const float low = lowest_code(q.codes.dtype()), levels = -2 * low - 1;
+  const float top = top_code(q.spec), low = lowest_code(q.codes.dtype()), levels = -2 * low - 1;
   std::vector<float> scales(ranges.size());
-  for (size_t t = 0; t < ranges.size(); ++t) {
-    const float min = ranges[t].min(), max = ranges[t].max();
-    if (!q.spec.zero_point) {
-      scales[t] = scale_for_absmax(q.spec, max);
-      continue;
+  parallel_for(static_cast<int64_t>(ranges.size()), kTileGrain, [&](int64_t begin, int64_t end) {
+    for (auto t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
+      const float min = ranges[t].min(), max = ranges[t].max();
+      if (!q.spec.zero_point) {
+        scales[t] = round_scale(scale_format, std::max(max, kFloor) / top);
+        continue;
+      }
+      scales[t] = round_scale(scale_format, std::max(max - min, kFloor) / levels);
+      const float below = std::min(-min / scales[t], kWholeLimit);
+      q.zero_point.as_mutable<float>()[t] = std::min(low + round_even(below), low + levels);
     }
-    const float s = round_scale(scale_format, std::max(max - min, kFloor) / levels);
-    scales[t] = s;
-    const float steps = std::min(-min / s, kWholeLimit);
-    q.zero_point.as_mutable<float>()[t] = std::min(low + ((steps + kWhole) - kWhole), low + levels);
-  }
+  });
   encode_row(scale_format, scales.data(), q.scale.mutable_data(),
              static_cast<int64_t>(scales.size()));
 }
