@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/ranges.h>
 
 #include "base/check.h"
@@ -50,9 +52,17 @@ struct Binder {
     }
   }
 
+  bool is_bound(const Dim& dim) const {
+    std::vector<std::string> symbols;
+    dim.collect_symbols(symbols);
+    return std::all_of(symbols.begin(), symbols.end(),
+                       [&](const std::string& symbol) { return bindings.contains(symbol); });
+  }
+
   void check_expressions(const Value& input, const Shape& shape) const {
     for (size_t axis = 0; axis < shape.size(); ++axis) {
       const Dim& dim = input.type.shape[axis];
+      if (!is_bound(dim)) continue;
       const int64_t expected = dim.eval(bindings);
       if (expected == shape[axis]) continue;
       fail_dimension(input, shape, axis,
@@ -63,7 +73,7 @@ struct Binder {
 
 }  // namespace
 
-Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& shapes) {
+Bindings bind_given(const Graph& graph, const std::map<std::string, Shape>& shapes) {
   std::map<std::string, const Value*> inputs;
   for (ValueId id : graph.inputs()) inputs[graph.value(id).name] = &graph.value(id);
   Binder binder;
@@ -72,13 +82,18 @@ Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& sha
                  expected_inputs(graph));
     binder.bind_symbols(*inputs[input], shape);
   }
+  for (const auto& [input, shape] : shapes) binder.check_expressions(*inputs[input], shape);
+  return binder.bindings;
+}
+
+Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& shapes) {
+  Bindings bindings = bind_given(graph, shapes);
   for (const std::string& symbol : graph.symbols()) {
-    OCTAVO_CHECK(binder.bindings.contains(symbol),
+    OCTAVO_CHECK(bindings.contains(symbol),
                  "the extent {} is not known: give an input that has it (inputs: {})", symbol,
                  expected_inputs(graph));
   }
-  for (const auto& [input, shape] : shapes) binder.check_expressions(*inputs[input], shape);
-  return binder.bindings;
+  return bindings;
 }
 
 }  // namespace octavo

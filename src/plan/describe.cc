@@ -44,6 +44,7 @@ std::string line(const PlannedNode& node) {
 }  // namespace
 
 std::string describe(const Plan& plan) {
+  const std::shared_ptr<const Plan> alone(std::shared_ptr<const Plan>(), &plan);
   std::vector<std::string> extents;
   for (const auto& [symbol, extent] : plan.bindings) {
     extents.push_back(fmt::format("{} = {}", symbol, extent));
@@ -54,7 +55,7 @@ std::string describe(const Plan& plan) {
       "plan of {} ({}): {} nodes, {:.4g} GFLOP, arena {} bytes, workspace {} bytes, resident {} "
       "bytes\n",
       plan.graph.name, fmt::join(extents, ", "), plan.nodes.size(), flops * 1e-9, plan.arena_bytes,
-      plan.workspace_bytes, plan.resident_bytes());
+      plan.workspace_bytes, resident_bytes({&alone, 1}));
   for (const PlannedNode& node : plan.nodes) result += line(node);
   return result;
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/env.h"
+#include "plan/call.h"
 #include "plan/state_cache.h"
 #include "plan/storage.h"
 
@@ -76,29 +77,10 @@ class Planner {
     }
   }
 
-  Operand operand(ValueId id) const {
-    const Value& value = plan_->graph.value(id);
-    return {value.type.dtype, evaluate(value.type.shape, plan_->bindings),
-            value.constant ? &*value.constant : nullptr};
-  }
-
-  Call make_call(const Node& node) const {
-    Call call{node.op,
-              node.attrs.substitute(plan_->bindings),
-              {},
-              {},
-              plan_->graph.value(node.outputs[0]).name};
-    for (ValueId id : node.inputs) {
-      call.inputs.push_back(id == kNoValue ? std::nullopt : std::optional(operand(id)));
-    }
-    for (ValueId id : node.outputs) call.outputs.push_back(operand(id));
-    return call;
-  }
-
   void plan_node(NodeId id) {
     const Node& node = plan_->graph.node(id);
     PlannedNode planned;
-    planned.call = make_call(node);
+    planned.call = make_call(plan_->graph, node, plan_->bindings);
     planned.output_values = node.outputs;
     if (!is_alias(planned.call)) select(planned);
     count_work(node, planned);
@@ -143,8 +125,8 @@ class Planner {
   void name_tensors() {
     const Graph& graph = plan_->graph;
     const auto tensor = [&](const std::string& name, ValueId id) {
-      const Operand o = operand(id);
-      return PlannedTensor{name, o.dtype, o.shape};
+      const ValueType& type = graph.value(id).type;
+      return PlannedTensor{name, type.dtype, evaluate(type.shape, plan_->bindings)};
     };
     for (ValueId id : graph.inputs()) plan_->inputs.push_back(tensor(graph.value(id).name, id));
     for (const Graph::Output& output : graph.outputs()) {
@@ -182,16 +164,19 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindin
   return Planner(graph, bindings, resolved, cache ? *cache : own).run();
 }
 
-size_t Plan::resident_bytes() const {
+size_t resident_bytes(std::span<const std::shared_ptr<const Plan>> plans) {
   std::unordered_set<const void*> seen;
-  size_t bytes = arena_bytes + workspace_bytes;
-  for (const PlannedNode& node : nodes) {
-    if (node.kernel == nullptr) continue;
-    const size_t prepared = node.state ? node.state->bytes() : 0;
-    if (prepared > 0 && seen.insert(node.state.get()).second) bytes += prepared;
-    for (const auto& input : node.call.inputs) {
-      if (prepared > 0 || !input || !input->constant) continue;
-      if (seen.insert(input->constant->data()).second) bytes += input->constant->bytes();
+  size_t bytes = 0;
+  for (const auto& plan : plans) {
+    bytes += plan->arena_bytes + plan->workspace_bytes;
+    for (const PlannedNode& node : plan->nodes) {
+      if (node.kernel == nullptr) continue;
+      const size_t prepared = node.state ? node.state->bytes() : 0;
+      if (prepared > 0 && seen.insert(node.state.get()).second) bytes += prepared;
+      for (const auto& input : node.call.inputs) {
+        if (prepared > 0 || !input || !input->constant) continue;
+        if (seen.insert(input->constant->data()).second) bytes += input->constant->bytes();
+      }
     }
   }
   return bytes;

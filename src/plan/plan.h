@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,8 +57,11 @@ struct Plan {
   std::vector<OutputCopy> output_copies;
   std::vector<Tensor> constants;
   size_t arena_bytes = 0, workspace_bytes = 0;
-  size_t resident_bytes() const;  // prepared weights + constants that kernels read + arena
 };
+
+// Prepared weights, constants that kernels read (those of kernels that prepare nothing), and
+// arenas; what several plans share counts once.
+size_t resident_bytes(std::span<const std::shared_ptr<const Plan>> plans);
 
 // Prepared states are reused from `cache` when the same node was prepared for other extents: packed
 // weights exist once however many shapes are planned.
@@ -72,6 +76,8 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindin
 // Binds the symbols of the graph's inputs from concrete shapes; Error names input, dimension,
 // found, expected.
 Bindings bind_inputs(const Graph& graph, const std::map<std::string, Shape>& shapes);
+// The same, but only as far as the inputs given tell: other symbols stay unbound.
+Bindings bind_given(const Graph& graph, const std::map<std::string, Shape>& shapes);
 
 // Kernel, precision, time-independent cost per node: what really runs (attestation).
 std::string describe(const Plan& plan);

@@ -21,6 +21,14 @@ TEST(BindInputs, SymbolsComeFromShapes) {
   EXPECT_EQ(bind_inputs(two_inputs(), {{"x", {3, 5, 4}}}), expected);  // the others follow
 }
 
+TEST(BindInputs, GivenInputsBindWhatTheyCan) {
+  EXPECT_EQ(bind_given(two_inputs(), {{"t", {3}}}), (Bindings{{"B", 3}}));
+  EXPECT_EQ(bind_given(two_inputs(), {{"pairs", {7}}}), Bindings{});  // nothing to check against
+  expect_error(ErrorCode::invalid_argument, {"\"t\"", "0 dimensions", "expected 1"}, [] {
+    bind_given(two_inputs(), {{"x", {3, 5, 4}}, {"t", {}}});
+  });
+}
+
 TEST(BindInputs, ErrorsNameInputDimensionFoundExpected) {
   const auto expect = [](std::initializer_list<std::string> parts,
                          const std::map<std::string, Shape>& shapes) {

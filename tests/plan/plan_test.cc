@@ -74,7 +74,7 @@ TEST(Plan, WorkIsCounted) {
   EXPECT_EQ(y.flops, 2.0 * 3 * 8 * 16);
   EXPECT_EQ(y.bytes, 4 * (3 * 8 + 16 * 8 + 3 * 16));
   EXPECT_EQ(y.kernel->op, Op::linear);
-  EXPECT_GE(plan->resident_bytes(), plan->arena_bytes + 16 * 8 * 4);
+  EXPECT_GE(resident_bytes({&plan, 1}), plan->arena_bytes + 16 * 8 * 4);
 }
 
 TEST(Plan, SymbolsAreGoneFromCalls) {
