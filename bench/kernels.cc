@@ -19,6 +19,7 @@ namespace {
 
 // A case with data.
 struct Problem {
+  const Case* source = nullptr;
   Call call;
   std::vector<Tensor> inputs, outputs;
   std::vector<const void*> sources;
@@ -36,10 +37,10 @@ Tensor random_tensor(const Input& input, std::mt19937& generator) {
 
 std::shared_ptr<Problem> make_problem(const Case& c) {
   auto p = std::make_shared<Problem>();
-  std::mt19937 generator(1);
+  p->source = &c;
   std::vector<std::optional<ValueType>> types;
   for (const auto& input : c.inputs) {
-    p->inputs.push_back(input ? random_tensor(*input, generator) : Tensor());
+    p->inputs.push_back(input ? Tensor::zeros(input->dtype, input->shape) : Tensor());
     types.push_back(input ? std::optional(ValueType{input->dtype, symbolic(input->shape)})
                           : std::nullopt);
   }
@@ -65,6 +66,17 @@ std::shared_ptr<Problem> make_problem(const Case& c) {
   }
   p->flops = static_cast<double>(info(c.op).flops(types, results, c.attrs).value());
   return p;
+}
+
+// Values are drawn once a case is about to run; until then all are zero.
+void fill(Problem& problem) {
+  std::mt19937 generator(1);
+  for (size_t i = 0; i < problem.source->inputs.size(); ++i) {
+    const auto& input = problem.source->inputs[i];
+    if (!input) continue;
+    const Tensor values = random_tensor(*input, generator);
+    std::memcpy(problem.inputs[i].mutable_data(), values.data(), values.bytes());
+  }
 }
 
 class Launcher {
@@ -104,6 +116,7 @@ double difference(const Problem& problem, const std::vector<float>& a,
 
 void run(benchmark::State& state, const Kernel& kernel, const Kernel& reference,
          const std::shared_ptr<Problem>& problem) {
+  fill(*problem);
   const auto expected = first_output(reference, *problem);
   const auto found = first_output(kernel, *problem);
   Launcher launch(kernel, *problem);
@@ -122,7 +135,8 @@ int main(int argc, char** argv) {
   using namespace octavo;
   benchmark::Initialize(&argc, argv);
   benchmark::AddCustomContext("threads", fmt::format("{}", thread_count()));
-  for (const bench::Case& c : bench::kernel_cases()) {
+  const auto cases = bench::kernel_cases();
+  for (const bench::Case& c : cases) {
     const auto problem = bench::make_problem(c);
     const auto kernels = cpu_kernels(c.op);
     for (const Kernel& kernel : kernels) {

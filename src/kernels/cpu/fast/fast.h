@@ -11,4 +11,24 @@ extern const Kernel kQuantizedLinearI8ViaF32;
 extern const Kernel kQuantizedLinearWeightOnly;
 extern const Kernel kQuantizedLinearEmulated;
 
+extern const Kernel kAttentionF32Onednn;
+extern const Kernel kNormModulateHwy;
+extern const Kernel kLayerNormHwy;
+extern const Kernel kRmsNormHwy;
+extern const Kernel kRopeHwy;
+extern const Kernel kQkNormRopeHwy;
+extern const Kernel kSiluHwy;
+extern const Kernel kGeluHwy;
+extern const Kernel kAffineHwy;
+extern const Kernel kAddHwy;
+extern const Kernel kSubHwy;
+extern const Kernel kMulHwy;
+extern const Kernel kDivHwy;
+extern const Kernel kCastHwy;
+extern const Kernel kQuantizeHwy;
+extern const Kernel kGroupNormHwy;
+extern const Kernel kSliceCopy;
+extern const Kernel kTransposeBlocked;
+extern const Kernel kUpsampleRows;
+
 }  // namespace octavo::cpu

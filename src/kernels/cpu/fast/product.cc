@@ -14,12 +14,9 @@ namespace {
 // Rows whose f32 results wait in a thread's scratch for their scales.
 constexpr int64_t kDynamicRows = 32;
 
-bool is_io_type(DType dtype) { return dtype == DType::f32 || dtype == DType::bf16; }
-
 Epilogue make_epilogue(const Call& call, const Buffers& buffers, const ProductState& state,
                        int64_t rows) {
   const ProductInputs& in = state.inputs;
-  const auto data = [&](size_t i) { return has(call, i) ? buffers.inputs[i] : nullptr; };
   Epilogue e;
   e.acc = accumulator(state.weights.kind());
   e.n = state.weights.n();
@@ -30,9 +27,9 @@ Epilogue make_epilogue(const Call& call, const Buffers& buffers, const ProductSt
   for (size_t i : {in.gate, in.residual}) {
     if (has(call, i)) e.type = call.inputs[i]->dtype;
   }
-  e.gate = data(in.gate);
+  e.gate = data_of(call, buffers, in.gate);
   if (e.gate) e.rows_per_sample = std::max<int64_t>(1, rows / shape_of(call, in.gate)[0]);
-  e.residual = data(in.residual);
+  e.residual = data_of(call, buffers, in.residual);
   e.out = call.outputs[0].dtype;
   e.output = buffers.outputs[0];
   return e;
@@ -86,17 +83,6 @@ ProductState::ProductState(const Call& call, const ProductInputs& in, GemmKind k
       activation(activation_of(call)),
       out(make_out_quant(out_spec(call))) {}
 
-Verdict is_constant_or_absent(const Call& call, size_t input, const char* what) {
-  if (!has(call, input)) return Verdict::yes();
-  const Tensor* constant = call.inputs[input]->constant;
-  if (constant && constant->has_data()) return Verdict::yes();
-  return Verdict::no(fmt::format("{} is not a constant", what));
-}
-
-Tensor constant_f32(const Call& call, size_t input) {
-  return has(call, input) ? call.inputs[input]->constant->to(DType::f32) : Tensor();
-}
-
 Verdict supports_product(const Call& call, const ProductInputs& in) {
   const Verdict constants =
       all_of({is_constant_or_absent(call, in.w, "w"), is_constant_or_absent(call, in.bias, "bias"),
@@ -108,7 +94,7 @@ Verdict supports_product(const Call& call, const ProductInputs& in) {
     return Verdict::no("the exact gelu has no vector form");
   }
   for (size_t i : {in.gate, in.residual}) {
-    if (has(call, i) && !is_io_type(call.inputs[i]->dtype)) {
+    if (has(call, i) && !is_vector_float(call.inputs[i]->dtype)) {
       return Verdict::no(
           fmt::format("gate or residual is {}, not f32 or bf16", name(call.inputs[i]->dtype)));
     }
@@ -118,7 +104,7 @@ Verdict supports_product(const Call& call, const ProductInputs& in) {
     return Verdict::no("gate and residual differ in type");
   }
   if (const auto spec = out_spec(call)) return supports_out_quant(call, *spec, in.out_scale);
-  if (!is_io_type(call.outputs[0].dtype)) {
+  if (!is_vector_float(call.outputs[0].dtype)) {
     return Verdict::no(
         fmt::format("the output is {}, not f32 or bf16", name(call.outputs[0].dtype)));
   }

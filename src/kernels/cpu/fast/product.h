@@ -3,6 +3,7 @@
 // and the loop over tiles with every way to write the output.
 #include "kernels/cpu/fast/gemm.h"
 #include "kernels/cpu/fast/out_quant.h"
+#include "kernels/cpu/fast/support.h"
 #include "kernels/kernel.h"
 
 namespace octavo::cpu {
@@ -27,11 +28,6 @@ struct ProductState : KernelState {
 
 // Constants, types, activation and out_spec that the fused epilogue needs.
 Verdict supports_product(const Call& call, const ProductInputs& inputs);
-// What is there, has data.
-Verdict is_constant_or_absent(const Call& call, size_t input, const char* what);
-// The operand's data as f32, or an empty tensor where it is absent.
-Tensor constant_f32(const Call& call, size_t input);
-
 size_t product_workspace(const Call& call, const KernelState* state);
 // x_scale: one value (stride 0) or one a row (1), or nullptr: 1.
 void run_product(const Call& call, const Buffers& buffers, const ProductState& state,
