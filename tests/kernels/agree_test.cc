@@ -1,0 +1,307 @@
+// Every kernel of the table on every case that it supports, against the op's reference kernel.
+//
+// Bits are equal where the op promises that: data movement, quantization, i8 products without
+// activation, single f32 operations. Elsewhere an element may be wrong by twice what a naive f32
+// evaluation is wrong by on the same operands (the worst of the case, relative to the size of the
+// element's operands), plus four f32 roundings and the rounding of the output.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/check.h"
+#include "base/threads.h"
+#include "kernels/cases.h"
+#include "kernels/naive.h"
+#include "octavo/quant_spec.h"
+#include "support.h"
+
+namespace octavo::test {
+namespace {
+
+using Doubles = std::vector<double>;
+constexpr double kHalfUlpF32 = 0x1p-24;
+
+const Kernel& reference(Op op) { return cpu_kernels(op).back(); }
+
+Call call_of(const Case& c, bool with_constants) {
+  return make_call(c.op, c.attrs, c.inputs, "case",
+                   with_constants ? c.constants : std::vector<size_t>());
+}
+
+// Does the op promise the reference's bits?
+bool exact(const Call& call) {
+  switch (call.op) {
+    case Op::add:
+    case Op::sub:
+    case Op::mul:
+    case Op::div:
+      return call.outputs[0].dtype == DType::f32;
+    case Op::quantized_linear:
+    case Op::quantized_conv2d: {
+      const QuantSpec w = QuantSpec::parse(call.attrs.get_string("w_spec"));
+      if (!call.attrs.has("x_spec") || w.format != "i8" || w.tile_cols != 0 || w.zero_point) {
+        return false;
+      }
+      const QuantSpec x = QuantSpec::parse(call.attrs.get_string("x_spec"));
+      return x.format == "i8" && x.tile_cols == 0 &&
+             call.attrs.get_string_or("activation", "none") == "none";
+    }
+    case Op::clamp:
+    case Op::cast:
+    case Op::reshape:
+    case Op::transpose:
+    case Op::concat:
+    case Op::slice:
+    case Op::expand:
+    case Op::upsample_nearest:
+    case Op::embedding:
+    case Op::relative_position_bias:
+    case Op::mask_bias:
+    case Op::quantize:
+    case Op::dequantize:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Doubles to_doubles(const Tensor& t) {
+  const Tensor wide = t.to(DType::f64);
+  return {wide.as<double>(), wide.as<double>() + wide.elements()};
+}
+
+// The reference's output before it is rounded to the output's type.
+Doubles unrounded(const FloatCall& c) {
+  Call wide = c.call;
+  wide.outputs[0].dtype = DType::f64;
+  return to_doubles(launch(reference(wide.op), wide, c.inputs)[0]);
+}
+
+// sum |x| |w| + ... of a product: the reference over magnitudes, without its activation.
+Doubles product_magnitudes(const FloatCall& c) {
+  FloatCall sizes = c;
+  sizes.call.attrs.erase("activation");
+  for (auto& input : sizes.inputs) {
+    if (!input) continue;
+    std::vector<float> v = input->to_floats();
+    for (float& x : v) x = std::fabs(x);
+    input = Tensor::from(v, input->shape()).to(input->dtype());
+  }
+  return unrounded(sizes);
+}
+
+// What an element's error is measured against.
+Doubles magnitudes(const FloatCall& c, const Doubles& y) {
+  if (c.call.op == Op::linear || c.call.op == Op::conv2d) return product_magnitudes(c);
+  Doubles m(y.size());
+  if (c.call.inputs.size() <= 2 && c.call.op != Op::rms_norm) {  // element-wise
+    for (size_t i = 0; i < y.size(); ++i) m[i] = std::fabs(y[i]);
+    if (c.call.inputs[0]->shape != c.call.outputs[0].shape) return m;
+    const Doubles x = to_doubles(*c.inputs[0]);
+    for (size_t i = 0; i < y.size(); ++i) m[i] = std::max(m[i], std::fabs(x[i]));
+    return m;
+  }
+  const size_t row = std::max<size_t>(1, static_cast<size_t>(c.call.outputs[0].shape.back()));
+  for (size_t i = 0; i < y.size(); i += row) {
+    double largest = 0;
+    for (size_t j = i; j < i + row; ++j) largest = std::max(largest, std::fabs(y[j]));
+    std::fill_n(m.begin() + static_cast<std::ptrdiff_t>(i), row, largest);
+  }
+  return m;
+}
+
+struct Expectation {
+  std::vector<Tensor> reference;
+  bool exact = false;
+  Doubles y, magnitude;  // unless exact
+  double naive_error = 0;
+};
+
+Expectation expect(const Case& c) {
+  Expectation e;
+  const Call call = call_of(c, false);
+  e.reference = launch(reference(c.op), call, c.inputs);
+  e.exact = exact(call);
+  if (e.exact) return e;
+  const FloatCall floats = dequantized(call, c.inputs);
+  // A quantized product is measured against its own reference, with that one's f32 epilogue.
+  Call self = call;
+  self.attrs.erase("out_spec");
+  self.outputs.resize(call.attrs.has("out_spec") ? 1 : self.outputs.size());
+  Inputs inputs = c.inputs;
+  if (call.attrs.has("out_spec")) inputs.back() = std::nullopt;
+  e.y = unrounded({self, inputs});
+  e.magnitude = magnitudes(floats, e.y);
+  const auto plain_f32 = naive(call, c.inputs);
+  for (size_t i = 0; plain_f32 && i < e.y.size(); ++i) {
+    if (e.magnitude[i] == 0 || !std::isfinite(e.y[i])) continue;
+    e.naive_error =
+        std::max(e.naive_error, std::fabs(double{(*plain_f32)[i]} - e.y[i]) / e.magnitude[i]);
+  }
+  EXPECT_LT(e.naive_error, 2e-3) << "a naive f32 evaluation and the reference disagree altogether";
+  return e;
+}
+
+double half_ulp(DType dtype) { return std::ldexp(1.0, -info(dtype).mantissa_bits - 1); }
+
+void expect_close(const Expectation& e, const Tensor& found) {
+  const Doubles values = to_doubles(found), rounded = to_doubles(e.reference[0]);
+  const double relative = 2 * e.naive_error + 4 * kHalfUlpF32;
+  const double smallest = found.dtype() == DType::f16 ? 0x1p-25 : 0x1p-133;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(rounded[i])) {
+      ASSERT_EQ(std::isnan(values[i]), std::isnan(rounded[i])) << "element " << i;
+      ASSERT_TRUE(std::isnan(values[i]) || values[i] == rounded[i]) << "element " << i;
+      continue;
+    }
+    const double allowed =
+        (relative * e.magnitude[i] + half_ulp(found.dtype()) * std::fabs(e.y[i])) * (1 + 1e-6);
+    ASSERT_LE(std::fabs(values[i] - e.y[i]), allowed + smallest)
+        << "element " << i << " is " << values[i] << ", expected " << e.y[i] << ", naive error "
+        << e.naive_error;
+  }
+}
+
+// Codes of slightly different values: now and then the neighbouring code, under nearly the same
+// scale.
+void expect_close_codes(const Expectation& e, const std::vector<Tensor>& found) {
+  const Doubles codes = to_doubles(found[0]), expected = to_doubles(e.reference[0]);
+  const Doubles scale = to_doubles(found[1]), expected_scale = to_doubles(e.reference[1]);
+  const double largest =
+      e.magnitude.empty() ? 0.0 : *std::max_element(e.magnitude.begin(), e.magnitude.end());
+  const double top = info(found[0].dtype()).max;
+  for (size_t i = 0; i < scale.size(); ++i) {
+    const double allowed = (2 * e.naive_error + 4 * kHalfUlpF32) * largest / top;
+    ASSERT_NEAR(scale[i], expected_scale[i], allowed + 2 * kHalfUlpF32 * expected_scale[i]);
+  }
+  size_t different = 0;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const double step =
+        found[0].dtype() == DType::i8
+            ? 1.0
+            : std::max(0x1p-9, std::max(std::fabs(codes[i]), std::fabs(expected[i])) / 8);
+    ASSERT_LE(std::fabs(codes[i] - expected[i]), step) << "code " << i;
+    different += codes[i] != expected[i];
+  }
+  EXPECT_LE(different, codes.size() / 100 + 1) << "of " << codes.size() << " codes";
+}
+
+void expect_agreement(const Expectation& e, const std::vector<Tensor>& found) {
+  ASSERT_EQ(found.size(), e.reference.size());
+  if (e.exact) {
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_TRUE(equal_bytes(found[i], e.reference[i])) << "output " << i;
+    }
+  } else if (is_float(found[0].dtype()) && info(found[0].dtype()).bits > 8) {
+    for (size_t i = 1; i < found.size(); ++i) {
+      EXPECT_TRUE(equal_bytes(found[i], e.reference[i])) << "output " << i;
+    }
+    expect_close(e, found[0]);
+  } else {
+    expect_close_codes(e, found);
+  }
+}
+
+// An output of zeros agrees with many wrong kernels.
+void expect_trustworthy(const Case& c, const Tensor& output) {
+  const std::vector<float> v = output.to_floats();
+  const auto zeros = static_cast<size_t>(std::count(v.begin(), v.end(), 0.0f));
+  EXPECT_TRUE(c.sparse || v.empty() || 2 * zeros <= v.size())
+      << "mistrusted: " << zeros << " of " << v.size() << " expected values are 0";
+}
+
+struct Supported {
+  const Kernel* kernel;
+  Call call;
+};
+// With weights as constants if the kernel takes them only so.
+std::vector<Supported> supported(const Case& c) {
+  std::vector<Supported> result;
+  for (const Kernel& kernel : cpu_kernels(c.op)) {
+    for (const bool with_constants : {true, false}) {
+      Call call = call_of(c, with_constants);
+      if (!kernel.supports(call).supported) continue;
+      result.push_back({&kernel, std::move(call)});
+      if (c.constants.empty()) break;
+    }
+  }
+  return result;
+}
+
+class KernelCase : public ::testing::TestWithParam<size_t> {
+ protected:
+  const NamedCase& named() const { return all_cases()[GetParam()]; }
+  std::string reproducer(const char* test, const Kernel& kernel) const {
+    return fmt::format("{}: test_kernels --gtest_filter='Cases/KernelCase.{}/{}'", kernel.name,
+                       test, named().name);
+  }
+};
+
+TEST_P(KernelCase, AgreesWithReference) {
+  const Case c = named().make();
+  const Expectation e = expect(c);
+  expect_trustworthy(c, e.reference[0]);
+  const auto kernels = supported(c);
+  ASSERT_FALSE(kernels.empty());
+  std::set<std::string> names;
+  for (const auto& [kernel, call] : kernels) {
+    SCOPED_TRACE(reproducer("AgreesWithReference", *kernel));
+    expect_agreement(e, launch(*kernel, call, c.inputs, {.misalign = 16}));
+    names.insert(kernel->name);
+  }
+  RecordProperty("kernels", fmt::format("{}", fmt::join(names, " ")));
+}
+
+TEST_P(KernelCase, BitsDependOnOperandsOnly) {
+  const Case c = named().make();
+  for (const auto& [kernel, call] : supported(c)) {
+    SCOPED_TRACE(reproducer("BitsDependOnOperandsOnly", *kernel));
+    set_thread_count(1);
+    const auto expected = launch(*kernel, call, c.inputs);
+    const auto same = [&](const LaunchOptions& options, const char* what) {
+      const auto found = launch(*kernel, call, c.inputs, options);
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_TRUE(equal_bytes(found[i], expected[i])) << "output " << i << " " << what;
+      }
+    };
+    same({}, "in a second launch");
+    same({.misalign = 4, .fill = 0}, "over other memory");
+    set_thread_count(2);
+    same({}, "on 2 threads");
+    set_thread_count(3);
+    same({}, "on 3 threads");
+    const Operand &in = *call.inputs[0], &out = call.outputs[0];
+    if (kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
+      same({.in_place = true}, "in place");
+    }
+  }
+  set_thread_count(0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, KernelCase, ::testing::Range(size_t{0}, all_cases().size()),
+                         [](const auto& i) { return all_cases()[i.param].name; });
+
+TEST(KernelCases, CoverEveryKernel) {
+  for (const OpInfo& op : op_table()) {
+    for (const Kernel& kernel : cpu_kernels(op.op)) {
+      size_t covered = 0;
+      std::string reason = "no case of this op";
+      for (const NamedCase& named : all_cases()) {
+        const Case c = named.make();
+        if (c.op != op.op) continue;
+        const Verdict verdict = kernel.supports(call_of(c, true));
+        covered += verdict.supported;
+        if (!verdict.supported) reason = verdict.reason;
+      }
+      fmt::print("{:45} {:4} cases\n", kernel.name, covered);
+      // What this machine cannot run is covered on one that can.
+      if (reason.find("this CPU") != reason.npos) continue;
+      EXPECT_GT(covered, 0u) << kernel.name << ": " << reason;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace octavo::test
