@@ -1,12 +1,13 @@
 """Writes codec.safetensors: what other implementations make of every number format.
 
-    python make_codec_goldens.py [OUT]      # made with numpy 2.4.6, ml_dtypes 0.6.0, safetensors 0.8.0
+    python make_codec_goldens.py [OUT]   # numpy 2.4.6, ml_dtypes 0.6.0, safetensors 0.8.0
 
 For each format F: F.decode, the value of every code (formats of 16 bits: F.decode_hash, FNV-1a of
-the float32 bytes of all values, with every NaN as 0x7fc00000), and F.x, F.code: values and the codes
-they are rounded to. The values are every representable one, the midpoint of every two neighbours
-and the floats just below and above it (16-bit formats: of a sample of codes), zeros, infinities,
-NaN where the format has one, overflow, float32 subnormals, and random floats over all magnitudes.
+the float32 bytes of all values, with every NaN as 0x7fc00000), and F.x, F.code: values and the
+codes they are rounded to. The values are every representable one, the midpoint of every two
+neighbours and the floats just below and above it (16-bit formats: of a sample of codes), zeros,
+infinities, NaN where the format has one, overflow, float32 subnormals, and random floats over all
+magnitudes.
 
 Witnesses: ml_dtypes for e4m3 e5m2 e3m2 e2m1 e8m0 bf16, numpy for f16. ml_dtypes has no e2m2: its
 reference here is the nearest of the list of its 32 values, ties to the even code, saturating.
@@ -65,7 +66,8 @@ def encode(name, x):
         return nearest_e2m2(x)
     if name in ("i8", "i4"):
         top = 1 << (bits - 1)
-        return (np.clip(np.rint(x), -top, top - 1).astype(np.int32) & (2 * top - 1)).astype(np.uint8)
+        code = np.clip(np.rint(x), -top, top - 1).astype(np.int32) & (2 * top - 1)
+        return code.astype(np.uint8)
     with np.errstate(all="ignore"):
         codes = x.astype(FORMATS[name])
     return codes.view(np.uint16 if bits == 16 else np.uint8)
@@ -74,8 +76,9 @@ def encode(name, x):
 def inputs(name, values, rng):
     finite = np.unique(values[np.isfinite(values)]).astype(np.float64)
     if len(finite) > 256:
-        pick = np.unique(np.r_[0:40, rng.integers(0, len(finite) - 1, 400), len(finite) - 40:len(finite)])
-        pick = np.unique(np.r_[pick, len(finite) // 2 + np.arange(-20, 20)])
+        n = len(finite)
+        pick = np.unique(np.r_[0:40, rng.integers(0, n - 1, 400), n - 40:n])
+        pick = np.unique(np.r_[pick, n // 2 + np.arange(-20, 20)])
         neighbours = pick[:-1]
     else:
         pick, neighbours = np.arange(len(finite)), np.arange(len(finite) - 1)
@@ -108,13 +111,16 @@ def main(out):
         values = decode(name)
         if len(values) > 256:
             canonical = np.where(np.isnan(values), F32(np.nan), values).astype(F32)
-            tensors[f"{name}.decode_hash"] = np.array([fnv1a(canonical.tobytes())], np.uint64).view(np.int64)
+            decode_hash = np.array([fnv1a(canonical.tobytes())], np.uint64)
+            tensors[f"{name}.decode_hash"] = decode_hash.view(np.int64)
         else:
             tensors[f"{name}.decode"] = values
         x = inputs(name, values, rng)
         code = encode(name, x)
-        tensors[f"{name}.x"], tensors[f"{name}.code"] = x, code.astype(np.int32 if BITS.get(name) == 16 else np.uint8)
-    save_file(tensors, out, {"made_with": f"numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}"})
+        tensors[f"{name}.x"] = x
+        tensors[f"{name}.code"] = code.astype(np.int32 if BITS.get(name) == 16 else np.uint8)
+    made = f"numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}"
+    save_file(tensors, out, {"made_with": made})
     print(out, sum(t.nbytes for t in tensors.values()), "bytes")
 
 

@@ -1,12 +1,12 @@
 """Writes quantize.safetensors: what numpy makes of a few tensors under a few QuantSpecs.
 
-    python make_quantize_goldens.py [OUT]   # made with numpy 2.4.6, ml_dtypes 0.6.0, safetensors 0.8.0
+    python make_quantize_goldens.py [OUT]   # numpy 2.4.6, ml_dtypes 0.6.0, safetensors 0.8.0
 
 Case N: N.x the source, N.codes (packed as Octavo packs), N.scale, N.zero_point; the metadata's
-"cases" lists N, spec and view. The arithmetic is that of zoo/sensitivity.py (int8: absmax / 127,
-clamp to [-128, 127]; int4: absmax / 7, clamp to [-8, 7]; floats: absmax / largest value, saturating;
-round half even; x / s by division), in float32, written here over whole arrays and with ml_dtypes'
-rounding, so that it shares nothing with the C++ code.
+"cases" lists spec, view, shape and type. The arithmetic is that of zoo/sensitivity.py (int8:
+absmax / 127, clamp to [-128, 127]; int4: absmax / 7, clamp to [-8, 7]; floats: absmax / largest
+value, saturating; round half even; x / s by division), in float32, written here over whole arrays
+and with ml_dtypes' rounding, so that it shares nothing with the C++ code.
 """
 import json
 import sys
@@ -19,9 +19,11 @@ from safetensors.numpy import save_file
 from make_codec_goldens import nearest_e2m2
 
 F32 = np.float32
-TYPES = {"f32": F32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "e4m3": ml_dtypes.float8_e4m3fn,
-         "e5m2": ml_dtypes.float8_e5m2, "e3m2": ml_dtypes.float6_e3m2fn, "e2m1": ml_dtypes.float4_e2m1fn,
-         "e8m0": ml_dtypes.float8_e8m0fnu}
+TYPES = {
+    "f32": F32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "e4m3": ml_dtypes.float8_e4m3fn,
+    "e5m2": ml_dtypes.float8_e5m2, "e3m2": ml_dtypes.float6_e3m2fn,
+    "e2m1": ml_dtypes.float4_e2m1fn, "e8m0": ml_dtypes.float8_e8m0fnu,
+}
 TOP = {"e4m3": 448, "e5m2": 57344, "e3m2": 28, "e2m2": 7, "e2m1": 6, "i8": 127, "i4": 7}
 BITS = {"e3m2": 6, "e2m2": 5, "e2m1": 4, "i4": 4}
 CASES = [  # spec, view, shape, stored type of the source
@@ -61,7 +63,8 @@ def to_scale(name, s):
         mantissa, exponent = np.frexp(s)
         s = np.ldexp(F32(1), np.where(mantissa == 0.5, exponent - 1, exponent))
     smallest = {"f32": 0, "e8m0": 0, "f16": 2.0**-24, "bf16": 0, "e4m3": 2.0**-9}[name]
-    return np.maximum(np.minimum(s, F32(ml_dtypes.finfo(TYPES[name]).max)).astype(TYPES[name]).astype(F32), F32(smallest))
+    s = np.minimum(s, F32(ml_dtypes.finfo(TYPES[name]).max))
+    return np.maximum(s.astype(TYPES[name]).astype(F32), F32(smallest))
 
 
 def to_codes(name, x):
@@ -71,7 +74,9 @@ def to_codes(name, x):
         half = 1 << (bits - 1)
         return (np.clip(np.rint(x), -half, half - 1).astype(np.int32) & (2 * half - 1)).astype(np.uint8)
     x = np.clip(x, -TOP[name], TOP[name])
-    return nearest_e2m2(x.ravel()).reshape(x.shape) if name == "e2m2" else x.astype(TYPES[name]).view(np.uint8)
+    if name == "e2m2":
+        return nearest_e2m2(x.ravel()).reshape(x.shape)
+    return x.astype(TYPES[name]).view(np.uint8)
 
 
 def pack(codes, bits):
@@ -83,7 +88,8 @@ def pack(codes, bits):
 def tiles(matrix, tile):
     """(row tiles, col tiles, rows of a tile, cols of a tile), the last rows repeated: no new range"""
     rows, cols = matrix.shape
-    r, c = (rows if tile[0] == "*" else int(tile[0])), (cols if tile[1] == "*" else int(tile[1]))
+    r = rows if tile[0] == "*" else int(tile[0])
+    c = cols if tile[1] == "*" else int(tile[1])
     padded = np.concatenate([matrix, np.repeat(matrix[-1:], -rows % r, 0)])
     return padded.reshape(-1, r, cols // c, c).swapaxes(1, 2)
 
@@ -96,7 +102,8 @@ def quantize(spec, view, x):
     if zp:
         low, high = np.minimum(t.min((2, 3)), 0), np.maximum(t.max((2, 3)), 0)
         scale = to_scale(scale_name, np.maximum(high - low, floor) / F32(2**bits - 1))
-        zero = np.clip(-(2 ** (bits - 1)) - np.rint(low / scale), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        zero = np.clip(lowest - np.rint(low / scale), lowest, highest)
         out["zero_point"] = zero.astype(F32)
         codes = np.rint(t / scale[..., None, None]) + zero[..., None, None]
     else:
@@ -119,7 +126,8 @@ def main(out):
         x = source(rng, shape, stored)
         # Sources travel as bytes and the name of their type: safetensors' numpy writer has no bf16.
         tensors[f"{n}.x"] = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
-        tensors |= {f"{n}.{key}": np.ascontiguousarray(value) for key, value in quantize(spec, view, x).items()}
+        for key, value in quantize(spec, view, x).items():
+            tensors[f"{n}.{key}"] = np.ascontiguousarray(value)
         cases.append({"spec": spec, "view": view, "shape": shape, "type": stored})
     made = f"numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}"
     save_file(tensors, out, {"about": json.dumps({"made_with": made, "cases": cases})})
