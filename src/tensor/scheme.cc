@@ -1,7 +1,7 @@
-// The names that people know, as values of the algebra. Their definitions agree with
-// diffusers-torchao's labels where those have one (docs/quantization.md says where they differ).
-#include <algorithm>
-
+// The names that people know, as values of the algebra. They mean what diffusers-torchao's labels
+// mean, except: integers are symmetric about top codes 127 and 7 (torchao: 127.5 and 7.5), all
+// arithmetic is f32 (torchao: the weight's type), int4wo is symmetric in groups of 64 (torchao's is
+// int4wo-zp with a float zero point), int4dq's activations are symmetric.
 #include "base/check.h"
 #include "octavo/quant_spec.h"
 

@@ -72,7 +72,8 @@ def to_codes(name, x):
     bits = BITS.get(name, 8)
     if name[0] == "i":
         half = 1 << (bits - 1)
-        return (np.clip(np.rint(x), -half, half - 1).astype(np.int32) & (2 * half - 1)).astype(np.uint8)
+        code = np.clip(np.rint(x), -half, half - 1).astype(np.int32) & (2 * half - 1)
+        return code.astype(np.uint8)
     x = np.clip(x, -TOP[name], TOP[name])
     if name == "e2m2":
         return nearest_e2m2(x.ravel()).reshape(x.shape)
@@ -86,7 +87,7 @@ def pack(codes, bits):
 
 
 def tiles(matrix, tile):
-    """(row tiles, col tiles, rows of a tile, cols of a tile), the last rows repeated: no new range"""
+    """(row tiles, col tiles, rows of a tile, cols of a tile); the last row repeated: no new range"""
     rows, cols = matrix.shape
     r = rows if tile[0] == "*" else int(tile[0])
     c = cols if tile[1] == "*" else int(tile[1])
