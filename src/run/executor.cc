@@ -43,8 +43,11 @@ Executor::Executor(std::shared_ptr<const Plan> plan)
     pointers.inputs.resize(node.inputs.size());
     pointers.outputs.resize(node.outputs.size());
     pointers_.push_back(std::move(pointers));
-    profile_.push_back({node.call.name, name(node.call.op),
-                        node.kernel ? node.kernel->name : "alias", 0, node.flops, node.bytes, 0});
+    NodeProfile row{node.call.name, name(node.call.op), node.kernel ? node.kernel->name : "alias"};
+    row.rate = plan_->graph.value(node.output_values[0]).rate;
+    row.flops = node.flops;
+    row.bytes = node.bytes;
+    profile_.push_back(std::move(row));
   }
 }
 
@@ -117,6 +120,12 @@ void Executor::observe(size_t n, const Observer& observer) const {
     observer(plan_->graph.value(node.output_values[k]).name,
              Tensor::view(operand.dtype, operand.shape, pointers_[n].outputs[k], nullptr));
   }
+}
+
+void Executor::set_profiling(bool on) {
+  profiling_ = on;
+  if (!on) return;
+  for (NodeProfile& row : profile_) row.seconds = 0, row.calls = 0;
 }
 
 TensorMap Executor::run(const TensorMap& inputs, const Observer& observer) {

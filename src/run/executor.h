@@ -16,8 +16,11 @@ using Observer = std::function<void(const std::string& value_name, const Tensor&
 
 struct NodeProfile {
   std::string name, op, kernel;
-  double seconds = 0, flops = 0;
-  int64_t bytes = 0, calls = 0;
+  Rate rate = Rate::step;  // of the node's output: step runs every denoising step
+  double seconds = 0;      // of all calls
+  double flops = 0;        // of one call
+  int64_t bytes = 0;       // of one call
+  int64_t calls = 0;
 };
 
 // Runs a plan over its own arena. Not thread-safe; make one executor a thread, plans are shared.
@@ -28,8 +31,9 @@ class Executor {
   // Outputs are fresh tensors by output name.
   TensorMap run(const TensorMap& inputs, const Observer& observer = nullptr);
   const Plan& plan() const { return *plan_; }
-  // Times are summed over the runs while profiling is on; one entry a node.
-  void set_profiling(bool on) { profiling_ = on; }
+  std::shared_ptr<const Plan> shared_plan() const { return plan_; }
+  // Times are summed over the runs since profiling was switched on; one entry a node.
+  void set_profiling(bool on);
   const std::vector<NodeProfile>& profile() const { return profile_; }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// Text -> picture as the model's own pipeline defines it. One pipeline class a file; pipeline.cc holds
-// the table. All stages are separate so that calibration and judging can drive them.
+// Text -> picture as the model's own pipeline defines it. One pipeline class a file; pipeline.cc
+// holds the table. All stages are separate so that calibration and judging can drive them.
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -13,11 +13,11 @@
 namespace octavo {
 
 struct PipelineOptions {
-  ComponentOptions component;             // compute type, hoisting, plan options
+  ComponentOptions component;  // compute type, hoisting, plan options
   // Globs "component/value" whose values an observer wants to see.
   std::vector<std::string> taps;
-  int steps = 0;                          // 0: the pipeline's own
-  double guidance = -1;                   // < 0: the pipeline's own true_cfg_scale
+  int steps = 0;         // 0: the pipeline's own
+  double guidance = -1;  // < 0: the pipeline's own true_cfg_scale
 };
 
 // Text states and pooled vector of a batch of prompts, with the unconditional ones behind.
@@ -34,8 +34,8 @@ class Pipeline {
  public:
   virtual ~Pipeline() = default;
   virtual int steps() const = 0;
-  virtual const std::vector<float>& sigmas() const = 0;        // steps + 1 values
-  virtual Shape latent_shape() const = 0;                      // of one sample, as the model takes it
+  virtual const std::vector<float>& sigmas() const = 0;  // steps + 1 values
+  virtual Shape latent_shape() const = 0;                // of one sample, as the model takes it
   virtual Conditioning encode(const std::vector<std::string>& prompts) = 0;
   // Prepares request-, schedule- and trajectory-rate parts. Latents given later have this batch.
   virtual void begin(const Conditioning& conditioning) = 0;
@@ -45,14 +45,15 @@ class Pipeline {
   virtual Tensor advance(int k, const Tensor& latents, const Tensor& velocity) = 0;
   // x0 = x - sigma_k v, the picture that step k points at, still a latent.
   virtual Tensor predict_x0(int k, const Tensor& latents, const Tensor& velocity) = 0;
-  virtual Tensor decode(const Tensor& latents) = 0;            // [n, 3, H, W] f32 in [-1, 1]
+  virtual Tensor decode(const Tensor& latents) = 0;  // [n, 3, H, W] f32 in [-1, 1]
   virtual void set_observer(PipelineObserver observer) = 0;
   // Components by name ("transformer", "text_encoder", "vae"), for bench and attestation.
   virtual std::vector<std::pair<std::string, Component*>> components() = 0;
 
   // begin + all steps; trace, if given, is called after every step with (k, velocity, latents).
   using Trace = std::function<void(int, const Tensor& velocity, const Tensor& latents)>;
-  Tensor denoise(const Conditioning& conditioning, const Tensor& noise, const Trace& trace = nullptr);
+  Tensor denoise(const Conditioning& conditioning, const Tensor& noise,
+                 const Trace& trace = nullptr);
 };
 
 // By pipeline.json's _class_name; Error lists the classes known here.

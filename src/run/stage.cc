@@ -1,0 +1,96 @@
+#include "run/stage.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace octavo {
+
+Stage::Stage(Graph graph, PlanOptions options, bool transient_taps,
+             std::shared_ptr<StateCache> cache)
+    : graph_(std::move(graph)),
+      options_(std::move(options)),
+      transient_taps_(transient_taps),
+      cache_(std::move(cache)) {
+  if (!transient_taps_) return;
+  for (const Graph::Output& output : graph_.outputs()) {
+    if (!output.name.starts_with(kTapPrefix)) continue;
+    options_.observed.insert(output.name);
+    const std::string tapped = output.name.substr(kTapPrefix.size());
+    const Value& value = graph_.value(output.value);
+    if (value.producer >= 0) {
+      made_taps_[value.name].push_back(tapped);
+    } else {
+      operand_taps_.emplace_back(output.value, tapped);
+    }
+  }
+}
+
+Executor& Stage::executor_for(const Bindings& bindings) {
+  for (auto it = executors_.begin(); it != executors_.end(); ++it) {
+    if (it->bindings != bindings) continue;
+    executors_.splice(executors_.begin(), executors_, it);
+    return executors_.front().executor;
+  }
+  if (executors_.size() == kMaxExecutors) {
+    const auto& rows = executors_.back().executor.profile();
+    past_profile_.insert(past_profile_.end(), rows.begin(), rows.end());
+    executors_.pop_back();
+  }
+  executors_.push_front({bindings, Executor(make_plan(graph_, bindings, options_, cache_))});
+  executors_.front().executor.set_profiling(profiling_);
+  return executors_.front().executor;
+}
+
+void Stage::observe_operands(const TensorMap& inputs, const Observer& observer) const {
+  for (const auto& [id, tapped] : operand_taps_) {
+    const Value& value = graph_.value(id);
+    observer(tapped, value.constant ? *value.constant : inputs.at(value.name));
+  }
+}
+
+TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer) {
+  Bindings own;
+  for (const std::string& symbol : graph_.symbols()) {
+    const auto found = bindings.find(symbol);
+    OCTAVO_CHECK(found != bindings.end(),
+                 "[{}] the extent {} is not known from the inputs that are there", graph_.name,
+                 symbol);
+    own.insert(*found);
+  }
+  TensorMap wanted;
+  for (ValueId id : graph_.inputs()) {
+    const auto found = inputs.find(graph_.value(id).name);
+    if (found != inputs.end()) wanted.insert(*found);
+  }
+  Executor& executor = executor_for(own);
+  if (!observer || !transient_taps_) return executor.run(wanted);
+
+  TensorMap results = executor.run(wanted, [&](const std::string& value, const Tensor& tensor) {
+    const auto taps = made_taps_.find(value);
+    if (taps == made_taps_.end()) return;
+    for (const std::string& tapped : taps->second) observer(tapped, tensor);
+  });
+  observe_operands(wanted, observer);
+  return results;
+}
+
+void Stage::set_profiling(bool on) {
+  profiling_ = on;
+  if (on) past_profile_.clear();
+  for (Entry& entry : executors_) entry.executor.set_profiling(on);
+}
+
+void Stage::collect_profile(std::vector<NodeProfile>& rows) const {
+  rows.insert(rows.end(), past_profile_.begin(), past_profile_.end());
+  for (const Entry& entry : executors_) {
+    const auto& own = entry.executor.profile();
+    rows.insert(rows.end(), own.begin(), own.end());
+  }
+}
+
+void Stage::collect_plans(std::vector<std::shared_ptr<const Plan>>& plans) const {
+  for (const Entry& entry : executors_) plans.push_back(entry.executor.shared_plan());
+}
+
+}  // namespace octavo
