@@ -15,6 +15,7 @@ const Kernel* const kRows[] = {
     &cpu::kLinearBf16Onednn,
     &cpu::kLinearF32Onednn,
     &cpu::kLinearRef,
+    &cpu::kConv2dF32Onednn,
     &cpu::kConv2dRef,
     &cpu::kAttentionF32Onednn,
     &cpu::kAttentionRef,
@@ -75,6 +76,10 @@ const Kernel* const kRows[] = {
     &cpu::kQuantizedLinearWeightOnly,
     &cpu::kQuantizedLinearEmulated,
     &cpu::kQuantizedLinearRef,
+    &cpu::kQuantizedConv2dI8Onednn,
+    &cpu::kQuantizedConv2dI8ViaF32,
+    &cpu::kQuantizedConv2dWeightOnly,
+    &cpu::kQuantizedConv2dEmulated,
     &cpu::kQuantizedConv2dRef,
 };
 

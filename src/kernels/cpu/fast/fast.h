@@ -30,5 +30,10 @@ extern const Kernel kGroupNormHwy;
 extern const Kernel kSliceCopy;
 extern const Kernel kTransposeBlocked;
 extern const Kernel kUpsampleRows;
+extern const Kernel kConv2dF32Onednn;
+extern const Kernel kQuantizedConv2dI8Onednn;
+extern const Kernel kQuantizedConv2dI8ViaF32;
+extern const Kernel kQuantizedConv2dWeightOnly;
+extern const Kernel kQuantizedConv2dEmulated;
 
 }  // namespace octavo::cpu
