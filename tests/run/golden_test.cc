@@ -1,0 +1,155 @@
+// Components against diffusers and transformers, in every configuration.
+#include "run/golden_case.h"
+
+#include "base/threads.h"
+#include "passes/pipeline.h"
+#include "support.h"
+
+namespace octavo {
+namespace {
+
+using test::GoldenCall;
+using test::GoldenCase;
+using test::rel_l2;
+
+constexpr const char* kCases[] = {"flux_dev", "flux_schnell", "autoencoder_kl_flux",
+                                  "autoencoder_kl_sdxl", "t5_encoder"};
+
+struct Configuration {
+  const char* name;
+  ComponentOptions options;
+};
+
+std::vector<std::string> all_passes() {
+  std::vector<std::string> names;
+  for (const Pass& pass : pass_table()) names.push_back(pass.name);
+  return names;
+}
+
+std::vector<Configuration> configurations() {
+  std::vector<Configuration> list(4);
+  list[0].name = "default";
+  list[1].name = "no_passes";
+  list[1].options.disabled_passes = all_passes();
+  list[2].name = "reference_kernels";
+  list[2].options.plan.reference_kernels = true;
+  list[3].name = "no_reuse";
+  list[3].options.plan.reuse_memory = false;
+  return list;
+}
+
+class Golden : public testing::TestWithParam<std::tuple<const char*, Configuration>> {
+ protected:
+  GoldenCase golden_{std::get<0>(GetParam())};
+  ComponentOptions options_{std::get<1>(GetParam()).options};
+};
+
+void expect_outputs(const GoldenCase& golden, const GoldenCall& call, const TensorMap& outputs) {
+  ASSERT_FALSE(call.outputs.empty());
+  for (const auto& [field, output] : call.outputs) {
+    ASSERT_TRUE(outputs.contains(field)) << field;
+    EXPECT_LT(rel_l2(outputs.at(field), golden.expected(output)), golden.tolerance(output))
+        << field;
+  }
+}
+
+TEST_P(Golden, OutputsAreTheLibrarys) {
+  for (const GoldenCall& call : golden_.calls()) {
+    Component component(golden_.build(call.method), options_);
+    const TensorMap outputs = component.run(call.inputs);
+    expect_outputs(golden_, call, outputs);
+    EXPECT_EQ(outputs.size(), call.outputs.size());
+  }
+}
+
+// Taps must neither miss a value nor change the result.
+TEST_P(Golden, TapsAreTheLibrarys) {
+  size_t seen = 0;
+  for (const GoldenCall& call : golden_.calls()) {
+    const TensorMap expected = golden_.taps(golden_.build(call.method));
+    for (const auto& [name, tensor] : expected) options_.taps.push_back(name);
+    Component component(golden_.build(call.method), options_);
+    EXPECT_EQ(component.tapped().size(), expected.size());
+    TensorMap found;
+    const TensorMap outputs = component.run(
+        call.inputs,
+        [&](const std::string& name, const Tensor& tensor) { found[name] = tensor.clone(); });
+    expect_outputs(golden_, call, outputs);
+    for (const auto& [name, tensor] : expected) {
+      ASSERT_TRUE(found.contains(name)) << name;
+      EXPECT_LT(rel_l2(found[name], tensor), golden_.tap_tolerance()) << name;
+    }
+    EXPECT_EQ(found.size(), expected.size());
+    seen += found.size();
+    options_.taps.clear();
+  }
+  EXPECT_GE(seen, 7u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Golden, testing::Combine(testing::ValuesIn(kCases), testing::ValuesIn(configurations())),
+    [](const auto& param) {
+      return std::string(std::get<0>(param.param)) + "_" + std::get<1>(param.param).name;
+    });
+
+// Flux by rate: two steps, each against the library, with every tap seen in each.
+class GoldenByRate : public testing::TestWithParam<std::tuple<const char*, bool>> {};
+
+TEST_P(GoldenByRate, StepsAreTheLibrarys) {
+  const auto& [name, hoist] = GetParam();
+  const GoldenCase golden(name);
+  const GoldenCall call = golden.calls().at(0);
+  const TensorMap taps = golden.taps(golden.build("forward"));
+  ComponentOptions options;
+  options.hoist = hoist;
+  for (const auto& [tap, tensor] : taps) options.taps.push_back(tap);
+  Component component(golden.build("forward"), options);
+  TensorMap request = call.inputs;
+  const TensorMap step{*request.find("hidden_states")};
+  const Tensor timestep = request.at("timestep");
+  request.erase("hidden_states");
+  request.erase("timestep");
+  Tensor other = timestep.clone();
+  for (int64_t i = 0; i < other.elements(); ++i) other.as_mutable<float>()[i] *= 0.5f;
+  component.begin(request, {{{"timestep", other}}, {{"timestep", timestep}}});
+
+  const Tensor first = component.step(0, step).at("sample");
+  TensorMap found;
+  const TensorMap second = component.step(
+      1, step, [&](const std::string& tap, const Tensor& t) { found[tap] = t.clone(); });
+  expect_outputs(golden, call, second);
+  EXPECT_GT(rel_l2(first, second.at("sample")), 1e-3);  // another timestep, another result
+  EXPECT_EQ(found.size(), taps.size());
+  for (const auto& [tap, tensor] : taps) {
+    ASSERT_TRUE(found.contains(tap)) << tap;
+    EXPECT_LT(rel_l2(found[tap], tensor), golden.tap_tolerance()) << tap;
+  }
+  // Steps come in any order.
+  EXPECT_TRUE(same_bytes(component.step(0, step).at("sample"), first));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenByRate,
+                         testing::Combine(testing::Values("flux_dev", "flux_schnell"),
+                                          testing::Bool()));
+
+TEST(GoldenThreads, AnyNumberGivesTheSameBits) {
+  for (const char* name : kCases) {
+    const GoldenCase golden(name);
+    for (const GoldenCall& call : golden.calls()) {
+      TensorMap first;
+      for (int threads : {1, 2, 3}) {
+        set_thread_count(threads);
+        Component component(golden.build(call.method), {});
+        const TensorMap outputs = component.run(call.inputs);
+        if (threads == 1) first = outputs;
+        for (const auto& [field, tensor] : outputs) {
+          EXPECT_TRUE(test::equal_bytes(tensor, first.at(field))) << name << " " << field;
+        }
+      }
+    }
+  }
+  set_thread_count(0);
+}
+
+}  // namespace
+}  // namespace octavo
