@@ -5,7 +5,7 @@
 namespace octavo::test {
 
 const char* name(Data data) {
-  constexpr const char* kNames[] = {"normal", "outliers", "zero_rows"};
+  constexpr const char* kNames[] = {"normal", "outliers", "zero_rows", "nan"};
   return kNames[static_cast<size_t>(data)];
 }
 
@@ -21,6 +21,9 @@ Tensor values(Shape shape, DType dtype, uint64_t seed, Data data, float scale) {
   }
   if (data == Data::zero_rows) {
     for (int64_t i = 0; i < n; ++i) v[i] = i / row % 3 == 1 ? 0.0f : v[i];
+  }
+  for (int64_t i = row / 2; data == Data::nan && i < n; i += 3 * row) {
+    v[i] = std::numeric_limits<float>::quiet_NaN();
   }
   return t.to(dtype);
 }

@@ -36,8 +36,9 @@ void add_conditioning_cases(CaseList& list);
 void add_quantization_cases(CaseList& list);
 void add_quantized_product_cases(CaseList& list);
 
-// What values look like: normal, a few of +-6e4 among them, every third row zero.
-enum class Data { normal, outliers, zero_rows };
+// What values look like: normal, a few of +-6e4 among them, every third row zero, every third row
+// with a NaN.
+enum class Data { normal, outliers, zero_rows, nan };
 const char* name(Data data);
 Tensor values(Shape shape, DType dtype, uint64_t seed, Data data = Data::normal, float scale = 1);
 

@@ -42,14 +42,15 @@ std::optional<Tensor> attention_bias(const AttentionShape& s, Bias bias) {
   return t;
 }
 
-void add_attention(CaseList& list, const AttentionShape& s, DType dtype, Bias bias, float scale) {
+void add_attention(CaseList& list, const AttentionShape& s, DType dtype, Bias bias, float scale,
+                   Data data = Data::normal) {
   list.push_back(
       {fmt::format("attention_{}_{}x{}x{}_h{}_{}_d{}_{}_{}", name(dtype), s.batch, s.queries,
                    s.keys, s.heads, s.kv_heads, s.depth, kBiasNames[static_cast<size_t>(bias)],
-                   scale > 1 ? "peaked" : "usual"),
+                   scale > 1 ? "peaked" : name(data)),
        [=] {
          Case c{Op::attention, {{"scale", 1 / std::sqrt(static_cast<double>(s.depth))}}, {}};
-         c.inputs = {values({s.batch, s.queries, s.heads, s.depth}, dtype, 1, Data::normal, scale),
+         c.inputs = {values({s.batch, s.queries, s.heads, s.depth}, dtype, 1, data, scale),
                      values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 2),
                      values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 3),
                      attention_bias(s, bias)};
@@ -164,6 +165,7 @@ void add_attention_cases(CaseList& list) {
       add_attention(list, kAttentionShapes[4], dtype, bias, 1);
     }
     add_attention(list, kAttentionShapes[2], dtype, Bias::none, 30);
+    add_attention(list, kAttentionShapes[4], dtype, Bias::none, 1, Data::nan);
   }
 }
 
@@ -173,6 +175,7 @@ void add_norm_cases(CaseList& list) {
       for (const int64_t d : kSizes) add_norm(list, op, {2, 3, d}, dtype, true, Data::normal, 0);
       add_norm(list, op, {5, 256}, dtype, false, Data::zero_rows, 0);
       add_norm(list, op, {65, 64}, dtype, true, Data::outliers, 0);
+      add_norm(list, op, {7, 64}, dtype, true, Data::nan, 0);
       add_norm(list, op, {0, 64}, dtype, true, Data::normal, 0);
       add_norm(list, op, {17, 128}, dtype, true, Data::normal, 100);
     }
@@ -180,6 +183,7 @@ void add_norm_cases(CaseList& list) {
       add_group_norm(list, {2, 32, 9, 7}, 8, dtype, silu, Data::normal);
       add_group_norm(list, {1, 6, 1, 1}, 3, dtype, silu, Data::normal);
       add_group_norm(list, {1, 64, 16, 16}, 32, dtype, silu, Data::outliers);
+      add_group_norm(list, {3, 8, 1, 9}, 4, dtype, silu, Data::nan);
       add_group_norm(list, {0, 4, 3, 3}, 2, dtype, silu, Data::normal);
     }
     for (const char* spec : {"", "i8/1x*/dynamic/f32", "i8/*x*/static/f32", "e4m3/*x*/dynamic/f32",
@@ -188,6 +192,7 @@ void add_norm_cases(CaseList& list) {
       add_norm_modulate(list, {2, 64, 256}, dtype, spec, Data::zero_rows);
     }
     add_norm_modulate(list, {3, 1, 257}, dtype, "", Data::outliers);
+    add_norm_modulate(list, {2, 5, 64}, dtype, "", Data::nan);
     add_norm_modulate(list, {2, 0, 16}, dtype, "", Data::normal);
   }
 }
@@ -199,6 +204,7 @@ void add_rotary_cases(CaseList& list) {
       add_rope(list, op, {2, 17, 3, 10}, dtype, Data::normal);
       add_rope(list, op, {2, 65, 4, 64}, dtype, Data::zero_rows);
       add_rope(list, op, {1, 3, 24, 128}, dtype, Data::outliers);
+      add_rope(list, op, {1, 5, 2, 64}, dtype, Data::nan);
       add_rope(list, op, {1, 0, 2, 8}, dtype, Data::normal);
     }
   }
@@ -219,7 +225,7 @@ void add_pointwise_cases(CaseList& list) {
   const Attrs affine{{"scale", 0.18215}, {"shift", -0.3}}, clamp{{"min", -1.5}, {"max", 2.0}};
   for (const DType dtype : kTypes) {
     for (const int64_t n : {int64_t{0}, int64_t{1}, int64_t{17}, int64_t{257}, int64_t{20001}}) {
-      for (const Data data : {Data::normal, Data::outliers}) {
+      for (const Data data : {Data::normal, Data::outliers, Data::nan}) {
         add_unary(list, Op::silu, {}, "", n, dtype, data);
         add_unary(list, Op::gelu, tanh, "_tanh", n, dtype, data);
         add_unary(list, Op::gelu, erf, "_erf", n, dtype, data);

@@ -107,6 +107,9 @@ void add_product_cases(CaseList& list) {
       add_linear(list, odd, dtype, dtype, e, Data::normal);
     }
     add_linear(list, usual, dtype, dtype, kEpilogues[0], Data::outliers);
+    for (const size_t e : {1, 2, 3, 4, 7}) {
+      add_linear(list, odd, dtype, dtype, kEpilogues[e], Data::nan);
+    }
     add_linear(list, odd, dtype, dtype, kEpilogues[8], Data::outliers);
   }
   add_linear(list, usual, DType::f32, DType::bf16, kEpilogues[7], Data::normal);
@@ -117,6 +120,7 @@ void add_product_cases(CaseList& list) {
     add_conv(list, kConvShapes[1], dtype, false, true, Data::normal);
     add_conv(list, kConvShapes[7], dtype, true, true, Data::outliers);
     add_conv(list, kConvShapes[4], dtype, true, true, Data::zero_rows);
+    add_conv(list, kConvShapes[1], dtype, true, false, Data::nan);
   }
 }
 
