@@ -4,9 +4,15 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "graph/text_names.h"
 
 namespace octavo::text {
+namespace {
+
+constexpr size_t kMaxMessage = 800;  // names in a hostile text may be of any length
+
+}  // namespace
 
 void Lexer::skip() {
   for (;;) {
@@ -106,7 +112,8 @@ void Lexer::fail(size_t position, const std::string& message) const {
   const std::string_view before = text_.substr(0, position);
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
   const size_t start = before.rfind('\n') + 1;  // npos + 1 is 0
-  OCTAVO_FAIL(invalid_argument, "{}:{}:{}: {}", where_, line, position - start + 1, message);
+  OCTAVO_FAIL(invalid_argument, "{}:{}:{}: {}", where_, line, position - start + 1,
+              printable(message, kMaxMessage));
 }
 
 }  // namespace octavo::text
