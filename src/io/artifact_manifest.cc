@@ -24,7 +24,7 @@ void read_layer(const Config& layers, const std::string& name, ArtifactManifest&
     OCTAVO_CHECK(scheme.starts_with("w="), "it does not begin with w=");
     manifest.schemes[name] = find_scheme(scheme);
   } catch (const Error& error) {
-    layer.fail("scheme", fmt::format("w=SPEC [a=SPEC] ({})", error.what()));
+    layer.fail("scheme", fmt::format("w=SPEC [a=SPEC] ({})", printable(error.what(), 300)));
   }
   manifest.shapes[name] = layer.get_ints("shape", 1, kMaxExtent);
 }

@@ -8,7 +8,7 @@ namespace octavo {
 namespace {
 
 constexpr std::string_view kSpaces = " \t\r";
-constexpr size_t kMaxLine = 4096;
+constexpr size_t kMaxLine = 1000;
 
 std::string_view trim(std::string_view text) {
   const size_t first = text.find_first_not_of(kSpaces);
@@ -83,7 +83,8 @@ Recipe Recipe::parse(std::string_view text, const std::string& where) {
       RecipeRule rule = parse_line(line, number);
       if (!rule.pattern.empty()) recipe.rules.push_back(std::move(rule));
     } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("{}:{}: {}", where, number, error.what()));
+      throw Error(error.code(),
+                  fmt::format("{}:{}: {}", where, number, printable(error.what(), 1500)));
     }
   }
   return recipe;
