@@ -289,12 +289,12 @@ TEST_P(KernelCase, AgreesWithReference) {
 
 TEST_P(KernelCase, BitsDependOnOperandsOnly) {
   const Case c = named().make();
-  for (const auto& [kernel, call] : supported(c)) {
-    SCOPED_TRACE(reproducer("BitsDependOnOperandsOnly", *kernel));
+  for (const Supported& s : supported(c)) {
+    SCOPED_TRACE(reproducer("BitsDependOnOperandsOnly", *s.kernel));
     set_thread_count(1);
-    const auto expected = launch(*kernel, call, c.inputs);
+    const auto expected = launch(*s.kernel, s.call, c.inputs);
     const auto same = [&](const LaunchOptions& options, const char* what) {
-      const auto found = launch(*kernel, call, c.inputs, options);
+      const auto found = launch(*s.kernel, s.call, c.inputs, options);
       for (size_t i = 0; i < found.size(); ++i) {
         EXPECT_TRUE(equal_bytes(found[i], expected[i])) << "output " << i << " " << what;
       }
@@ -305,8 +305,8 @@ TEST_P(KernelCase, BitsDependOnOperandsOnly) {
     same({}, "on 2 threads");
     set_thread_count(3);
     same({}, "on 3 threads");
-    const Operand &in = *call.inputs[0], &out = call.outputs[0];
-    if (kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
+    const Operand &in = *s.call.inputs[0], &out = s.call.outputs[0];
+    if (s.kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
       same({.in_place = true}, "in place");
     }
   }
