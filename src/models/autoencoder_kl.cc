@@ -182,7 +182,7 @@ KlConfig KlConfig::read(const Config& config) {
   c.latent_channels = config.get_int("latent_channels", 1, kMaxChannels);
   c.channels = config.get_ints("block_out_channels", 1, kMaxChannels);
   c.groups = config.get_int("norm_num_groups", 1, kMaxChannels);
-  c.layers = config.get_int("layers_per_block", 1, 1024);
+  c.layers = config.get_int("layers_per_block", 1, 64);
   c.quant_conv = config.get_bool_or("use_quant_conv", true);
   c.post_quant_conv = config.get_bool_or("use_post_quant_conv", true);
   c.attention = config.get_bool_or("mid_block_add_attention", true);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kEps = 1e-6, kTheta = 10000;
 constexpr int64_t kMlpRatio = 4, kSinusoid = 256;
-constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 4096;
+constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 512;
 
 // A token stream, [B, tokens, dim].
 struct Stream {

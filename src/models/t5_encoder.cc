@@ -8,7 +8,7 @@
 namespace octavo {
 namespace {
 
-constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 4096;
+constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 512;
 
 struct T5Config {
   int64_t vocab, dim, ff, layers, heads, head_dim, buckets, max_distance;

@@ -5,8 +5,8 @@
 namespace octavo {
 namespace {
 
-using test::expect_error;
 using test::all_tensors;
+using test::expect_error;
 using test::golden;
 
 // Quantizes every linear and convolution on the fly.
