@@ -2,7 +2,7 @@
 
 namespace octavo {
 
-void throw_error(ErrorCode code, std::string message) { throw Error(code, message); }
+void throw_error(ErrorCode code, const std::string& message) { throw Error(code, message); }
 
 void throw_assert(const char* condition, const char* file, int line) {
   throw Error(ErrorCode::internal,

@@ -6,7 +6,7 @@
 #include "octavo/error.h"
 
 namespace octavo {
-[[noreturn]] void throw_error(ErrorCode code, std::string message);
+[[noreturn]] void throw_error(ErrorCode code, const std::string& message);
 [[noreturn]] void throw_assert(const char* condition, const char* file, int line);
 }  // namespace octavo
 

@@ -157,15 +157,19 @@ Pool& pool() {
   return *instance;
 }
 
+int parse_thread_count(const std::string& text) {
+  int n = 0;
+  const char* last = text.c_str() + text.size();
+  std::from_chars_result read = std::from_chars(text.c_str(), last, n);
+  bool whole = read.ec == std::errc() && read.ptr == last;
+  OCTAVO_CHECK(whole && n >= 1 && n <= kMaxThreads,
+               "OCTAVO_THREADS is \"{}\"; expected a whole number from 1 to {}", text, kMaxThreads);
+  return n;
+}
+
 int default_thread_count() {
-  if (std::optional<std::string> text = env("OCTAVO_THREADS")) {
-    int n = 0;
-    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), n);
-    OCTAVO_CHECK(error == std::errc() && *end == '\0' && n >= 1 && n <= kMaxThreads,
-                 "OCTAVO_THREADS is \"{}\"; expected a whole number from 1 to {}", *text,
-                 kMaxThreads);
-    return n;
-  }
+  std::optional<std::string> text = env("OCTAVO_THREADS");
+  if (text) return parse_thread_count(*text);
   cpu_set_t cpus;
   if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);

@@ -14,9 +14,9 @@ namespace octavo {
 
 // A quantized layer: its weight, and what is done to its input.
 struct QuantizedLayer {
-  QuantizedTensor weight;                // codes have the logical weight's shape
+  QuantizedTensor weight;  // codes have the logical weight's shape
   std::optional<QuantSpec> activation;
-  Tensor input_scale;                    // f32 [1, 1] for static activations, else empty
+  Tensor input_scale;  // f32 [1, 1] for static activations, else empty
 };
 
 struct TensorType {
