@@ -40,7 +40,7 @@ void install_interrupt_handler() {
 bool interrupted() { return pending_signal != 0; }
 
 void check_interrupt() {
-  OCTAVO_CHECK_CODE(cancelled, !interrupted(), "interrupted by signal {}; nothing was written",
+  OCTAVO_CHECK_CODE(cancelled, !interrupted(), "interrupted by signal {}",
                     static_cast<int>(pending_signal));
 }
 
