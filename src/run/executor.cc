@@ -44,7 +44,6 @@ Executor::Executor(std::shared_ptr<const Plan> plan)
     pointers.outputs.resize(node.outputs.size());
     pointers_.push_back(std::move(pointers));
     NodeProfile row{node.call.name, name(node.call.op), node.kernel ? node.kernel->name : "alias"};
-    row.rate = plan_->graph.value(node.output_values[0]).rate;
     row.flops = node.flops;
     row.bytes = node.bytes;
     profile_.push_back(std::move(row));

@@ -16,7 +16,7 @@ using Observer = std::function<void(const std::string& value_name, const Tensor&
 
 struct NodeProfile {
   std::string name, op, kernel;
-  Rate rate = Rate::step;  // of the node's output: step runs every denoising step
+  bool every_step = true;  // false: hoisted, runs before the first step
   double seconds = 0;      // of all calls
   double flops = 0;        // of one call
   int64_t bytes = 0;       // of one call

@@ -6,13 +6,12 @@
 
 namespace octavo {
 
-Stage::Stage(Graph graph, PlanOptions options, bool transient_taps,
-             std::shared_ptr<StateCache> cache)
+Stage::Stage(Graph graph, PlanOptions options, bool every_step, std::shared_ptr<StateCache> cache)
     : graph_(std::move(graph)),
       options_(std::move(options)),
-      transient_taps_(transient_taps),
+      every_step_(every_step),
       cache_(std::move(cache)) {
-  if (!transient_taps_) return;
+  if (!every_step_) return;
   for (const Graph::Output& output : graph_.outputs()) {
     if (!output.name.starts_with(kTapPrefix)) continue;
     options_.observed.insert(output.name);
@@ -64,7 +63,7 @@ TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Ob
     if (found != inputs.end()) wanted.insert(*found);
   }
   Executor& executor = executor_for(own);
-  if (!observer || !transient_taps_) return executor.run(wanted);
+  if (!observer || !every_step_) return executor.run(wanted);
 
   TensorMap results = executor.run(wanted, [&](const std::string& value, const Tensor& tensor) {
     const auto taps = made_taps_.find(value);
@@ -82,11 +81,13 @@ void Stage::set_profiling(bool on) {
 }
 
 void Stage::collect_profile(std::vector<NodeProfile>& rows) const {
+  const size_t first = rows.size();
   rows.insert(rows.end(), past_profile_.begin(), past_profile_.end());
   for (const Entry& entry : executors_) {
     const auto& own = entry.executor.profile();
     rows.insert(rows.end(), own.begin(), own.end());
   }
+  for (size_t i = first; i < rows.size(); ++i) rows[i].every_step = every_step_;
 }
 
 void Stage::collect_plans(std::vector<std::shared_ptr<const Plan>>& plans) const {

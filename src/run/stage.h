@@ -17,8 +17,9 @@ inline constexpr std::string_view kTapPrefix = "tap:";
 
 class Stage {
  public:
-  // transient_taps: tapped values are shown to observers while the graph runs, not returned.
-  Stage(Graph graph, PlanOptions options, bool transient_taps, std::shared_ptr<StateCache> cache);
+  // every_step: tapped values are shown to observers while the graph runs. A stage that is not run
+  // every step returns them instead.
+  Stage(Graph graph, PlanOptions options, bool every_step, std::shared_ptr<StateCache> cache);
 
   const Graph& graph() const { return graph_; }
   bool empty() const { return graph_.outputs().empty(); }
@@ -44,7 +45,7 @@ class Stage {
 
   Graph graph_;
   PlanOptions options_;
-  bool transient_taps_;
+  bool every_step_;
   std::shared_ptr<StateCache> cache_;
   std::list<Entry> executors_;             // most recently used first
   std::vector<NodeProfile> past_profile_;  // of executors that had to go
