@@ -40,11 +40,9 @@ uint32_t absmax(DType type, const void* src, int64_t n) {
 
 template <class T>
 bool encode_typed(const T* src, float scale, DType format, void* codes, int64_t n) {
-  bool valid = true;
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
-    valid &= store_code(d, hn::Div(load(d, src + i), hn::Set(d, scale)), format, codes, i);
+  return store_codes(n, format, codes, [=](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
+    return hn::Div(load(d, src + i), hn::Set(d, scale));
   });
-  return valid;
 }
 
 bool encode(DType type, const void* src, float scale, DType format, void* codes, int64_t n) {

@@ -15,7 +15,7 @@ void finish_typed(const ConvRow& row) {
   const Acc* acc = static_cast<const Acc*>(row.acc);
   const T* residual = static_cast<const T*>(row.residual);
   T* y = static_cast<T*>(row.y);
-  for_vectors(row.n, [&](auto d, int64_t i) HWY_ATTR {
+  for_vectors(row.n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     auto v = load(d, acc + i);
     if (row.scaled) v = hn::Mul(v, hn::Set(d, row.scale));
     if (row.biased) v = hn::Add(v, hn::Set(d, row.bias));

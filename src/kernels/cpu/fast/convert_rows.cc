@@ -15,14 +15,15 @@ namespace octavo::cpu::HWY_NAMESPACE {
 template <class T>
 void widen_typed(const void* src, float* dst, int64_t n) {
   const T* from = static_cast<const T*>(src);
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR { store(d, load(d, from + i), dst + i); });
+  for_vectors(
+      n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store(d, load(d, from + i), dst + i); });
 }
 
 template <class Format>
 void widen_fp8(const void* src, float* dst, int64_t n) {
   const uint8_t* from = static_cast<const uint8_t*>(src);
-  for_vectors(
-      n, [&](auto d, int64_t i) HWY_ATTR { store(d, load_fp8<Format>(d, from + i), dst + i); });
+  for_vectors(n, [&](auto d, int64_t i)
+                     OCTAVO_INLINE_LAMBDA { store(d, load_fp8<Format>(d, from + i), dst + i); });
 }
 
 void widen_any(DType from, const void* src, float* dst, int64_t n) {
@@ -44,11 +45,12 @@ void widen_any(DType from, const void* src, float* dst, int64_t n) {
 
 void narrow(const float* src, void* dst, int64_t n) {
   BFloat16* to = static_cast<BFloat16*>(dst);
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR { store(d, load(d, src + i), to + i); });
+  for_vectors(n,
+              [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store(d, load(d, src + i), to + i); });
 }
 
 void to_i32(const float* src, int32_t* dst, int64_t n, bool add) {
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
+  for_vectors(n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     const hn::Rebind<int32_t, decltype(d)> d32;
     auto v = hn::NearestInt(hn::LoadU(d, src + i));
     if (add) v = hn::Add(v, hn::LoadU(d32, dst + i));

@@ -17,47 +17,72 @@ HWY_INLINE hn::VFromD<D> activated(D d, hn::VFromD<D> y, Activation activation) 
   return y;
 }
 
-// False where y is NaN and its code cannot say so.
-template <class D>
-HWY_INLINE bool store_output(D d, hn::VFromD<D> y, const Epilogue& e, int64_t at, float scale) {
-  if (e.out == DType::f32) {
-    store(d, y, static_cast<float*>(e.output) + at);
-  } else if (e.out == DType::bf16) {
-    store(d, y, static_cast<BFloat16*>(e.output) + at);
-  } else {
-    return store_code(d, hn::Div(y, hn::Set(d, scale)), e.out, e.output, at);
-  }
-  return true;
-}
+// What a row's loop needs, in locals: stores through char pointers would make it reload `e`.
+template <class Acc, class T>
+struct Row {
+  const Acc* acc;
+  const float *w_scale, *bias;  // w_scale: one a column, or absent
+  const T *gate, *residual;
+  Activation activation;
+  DType out;
+  float scale, out_scale;
+  bool scaled;
+};
 
 template <class Acc, class T>
+Row<Acc, T> make_row(const Epilogue& e, const Acc* acc, int64_t row, int64_t col) {
+  Row<Acc, T> r{};
+  r.acc = acc;
+  r.scaled = e.x_scale != nullptr;
+  r.scale = r.scaled ? e.x_scale[row * e.x_scale_stride] : 1.0f;
+  if (e.w_scale && e.w_scale_stride) r.w_scale = e.w_scale + col;
+  if (e.w_scale && !e.w_scale_stride) r.scale *= *e.w_scale;
+  if (e.bias) r.bias = e.bias + col;
+  if (e.gate) r.gate = static_cast<const T*>(e.gate) + row / e.rows_per_sample * e.n + col;
+  if (e.residual) r.residual = static_cast<const T*>(e.residual) + row * e.n + col;
+  r.activation = e.activation;
+  r.out = e.out;
+  r.out_scale = e.out_scale ? *e.out_scale : 1.0f;
+  return r;
+}
+
+// y of the columns from i.
+template <class Acc, class T, class D>
+HWY_INLINE hn::VFromD<D> finished(D d, const Row<Acc, T>& r, int64_t i) {
+  auto y = load(d, r.acc + i);
+  if (r.w_scale) {
+    y = hn::Mul(y, hn::Mul(hn::Set(d, r.scale), hn::LoadU(d, r.w_scale + i)));
+  } else if (r.scaled) {
+    y = hn::Mul(y, hn::Set(d, r.scale));
+  }
+  if (r.bias) y = hn::Add(y, hn::LoadU(d, r.bias + i));
+  y = activated(d, y, r.activation);
+  if (r.gate) y = hn::Mul(load(d, r.gate + i), y);
+  if (r.residual) y = hn::Add(load(d, r.residual + i), y);
+  return y;
+}
+
+// False where y is NaN and its code cannot say so.
+template <class Acc, class T>
 bool finish_row(const Epilogue& e, const Acc* acc, int64_t row, int64_t col, int64_t cols) {
-  const T* gate = static_cast<const T*>(e.gate);
-  if (gate) gate += row / e.rows_per_sample * e.n + col;
-  const T* residual = static_cast<const T*>(e.residual);
-  if (residual) residual += row * e.n + col;
-  const float x_scale = e.x_scale ? e.x_scale[row * e.x_scale_stride] : 1.0f;
-  const float out_scale = e.out_scale ? *e.out_scale : 1.0f;
+  const Row<Acc, T> r = make_row<Acc, T>(e, acc, row, col);
   const int64_t to = (row - e.first_row) * e.n + col;
-  bool valid = true;
-  for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
-    auto y = load(d, acc + i);
-    if (e.x_scale) {
-      auto factor = hn::Set(d, x_scale);
-      if (e.w_scale_stride) {
-        factor = hn::Mul(factor, hn::LoadU(d, e.w_scale + col + i));
-      } else if (e.w_scale) {
-        factor = hn::Mul(factor, hn::Set(d, *e.w_scale));
-      }
-      y = hn::Mul(y, factor);
-    }
-    if (e.bias) y = hn::Add(y, hn::LoadU(d, e.bias + col + i));
-    y = activated(d, y, e.activation);
-    if (gate) y = hn::Mul(load(d, gate + i), y);
-    if (residual) y = hn::Add(load(d, residual + i), y);
-    valid &= store_output(d, y, e, to + i, out_scale);
-  });
-  return valid;
+  if (r.out == DType::f32) {
+    float* y = static_cast<float*>(e.output) + to;
+    for_vectors(
+        cols, [=](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store(d, finished(d, r, i), y + i); });
+    return true;
+  }
+  if (r.out == DType::bf16) {
+    BFloat16* y = static_cast<BFloat16*>(e.output) + to;
+    for_vectors(
+        cols, [=](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store(d, finished(d, r, i), y + i); });
+    return true;
+  }
+  return store_codes(cols, r.out, static_cast<std::byte*>(e.output) + to,
+                     [=](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
+                       return hn::Div(finished(d, r, i), hn::Set(d, r.out_scale));
+                     });
 }
 
 template <class Acc, class T>

@@ -20,7 +20,7 @@ double long_sum(int64_t n, const F& f) {
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += kPiece) {
     total += sum_of(std::min(kPiece, n - begin),
-                    [&](auto d, int64_t i) HWY_ATTR { return f(d, begin + i); });
+                    [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { return f(d, begin + i); });
   }
   return total;
 }
@@ -32,8 +32,8 @@ void group_typed(const GroupNorm& p, int64_t index) {
   T* y = static_cast<T*>(p.y) + index * n;
   const double count = static_cast<double>(n);
   const float mean = static_cast<float>(
-      long_sum(n, [&](auto d, int64_t i) HWY_ATTR { return load(d, x + i); }) / count);
-  const double squares = long_sum(n, [&](auto d, int64_t i) HWY_ATTR {
+      long_sum(n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { return load(d, x + i); }) / count);
+  const double squares = long_sum(n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     const auto v = hn::Sub(load(d, x + i), hn::Set(d, mean));
     return hn::Mul(v, v);
   });
@@ -43,7 +43,7 @@ void group_typed(const GroupNorm& p, int64_t index) {
     const float factor = inverse * (p.weight ? p.weight[channel] : 1.0f);
     const float shift = p.shift ? p.shift[channel] : 0.0f;
     const int64_t at = c * p.positions;
-    for_vectors(p.positions, [&](auto d, int64_t i) HWY_ATTR {
+    for_vectors(p.positions, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
       const auto centred = hn::Sub(load(d, x + at + i), hn::Set(d, mean));
       auto v = hn::MulAdd(centred, hn::Set(d, factor), hn::Set(d, shift));
       if (p.silu) v = silu(d, v);

@@ -12,7 +12,7 @@ namespace octavo::cpu::HWY_NAMESPACE {
 
 template <class T>
 void unary_typed(Unary function, const T* x, T* y, int64_t n, float a, float b) {
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
+  for_vectors(n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     auto v = load(d, x + i);
     if (function == Unary::silu) {
       v = silu(d, v);
@@ -43,7 +43,7 @@ void binary_typed(Binary function, const T* a, int64_t a_step, const T* b, int64
   if (n == 0) return;
   const hn::CappedTag<float, 1> d1;
   const float a0 = hn::GetLane(load(d1, a)), b0 = hn::GetLane(load(d1, b));
-  for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
+  for_vectors(n, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     const auto u = load_step(d, a, a_step, i, a0), v = load_step(d, b, b_step, i, b0);
     switch (function) {
       case Binary::add:

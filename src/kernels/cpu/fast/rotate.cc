@@ -42,7 +42,7 @@ template <class T>
 void rotate_row(const Rotation& r, const T* x, T* y, const float* own, const float* other) {
   float factor = 1;
   if (r.norm) {
-    const float squares = sum_of(r.d, [&](auto d, int64_t i) HWY_ATTR {
+    const float squares = sum_of(r.d, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
       const auto v = load(d, x + i);
       return hn::Mul(v, v);
     });

@@ -13,6 +13,11 @@
 
 #include "tensor/dtype.h"
 
+// Between the parameters and the body of a lambda over vectors: as a call it would spill them all.
+#ifndef OCTAVO_INLINE_LAMBDA
+#define OCTAVO_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace octavo::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -71,48 +76,51 @@ HWY_INLINE void store([[maybe_unused]] D d, hn::VFromD<D> v, BFloat16* p) {
   hn::StoreU(hn::DemoteTo(d16, code), d16, reinterpret_cast<uint16_t*>(p));
 }
 
-// e^x to 1 ulp for x in [-87.3, 88.3], clamped there; NaN stays NaN. Polynomial: Cephes expf.
+// e^x for x in [-87.3, 88.3], clamped there; relative error below 2e-7. NaN stays NaN.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V exp_clamped(D d, V x) {
   const hn::Rebind<int32_t, D> di;
   // The constant first: x86's min and max give the second operand when either is NaN.
   x = hn::Min(hn::Set(d, 88.3f), hn::Max(hn::Set(d, -87.3f), x));
-  const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
+  // Adding 1.5 * 2^23 rounds to an integer n, which then fills the low bits; 127 is the exponent's
+  // bias, so that shifting these bits into place gives 2^n.
+  const V magic = hn::Set(d, 12582912.0f + 127.0f);
+  const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341f), magic);
+  const V n = hn::Sub(shifted, magic);
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
   r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  V p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  const V e = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
-  const auto exponent = hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127));
-  return hn::Mul(e, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
+  // 1 + r + r^2 (...): minimax of the relative error (1.05e-7) on [-ln 2 / 2, ln 2 / 2].
+  V p = hn::MulAdd(hn::Set(d, 0.00831252495771f), r, hn::Set(d, 0.0418901131759f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.166671144643f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.499992317914f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
+
+// 1 / v for v in [1, 2^128): an approximation of 12 bits or more, refined to f32 where it has 14.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V reciprocal(D d, V v) {
+#if HWY_TARGET == HWY_AVX3
+  const V r = hn::ApproximateReciprocal(v);
+  return hn::MulAdd(hn::NegMulAdd(v, r, hn::Set(d, 1.0f)), r, r);
+#else
+  return hn::Div(hn::Set(d, 1.0f), v);
+#endif
 }
 
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V silu(D d, V x) {
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_clamped(d, hn::Neg(x))));
+  return hn::Mul(x, reciprocal(d, hn::Add(hn::Set(d, 1.0f), exp_clamped(d, hn::Neg(x)))));
 }
 
 // 0.5 x (1 + tanh(u)) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3).
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V gelu_tanh(D d, V x) {
-  const V kMinus2Sqrt2OverPi = hn::Set(d, -1.5957691216057308f);
-  const V cubic = hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(d, 0.044715f), x);
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_clamped(d, hn::Mul(kMinus2Sqrt2OverPi, cubic))));
-}
-
-// v rounded to integers in [-128, 127]; a NaN becomes 0 and the result false.
-template <class D>
-HWY_INLINE bool store_i8(D d, hn::VFromD<D> v, int8_t* p) {
-  const hn::Rebind<int8_t, D> d8;
-  const auto nan = hn::IsNaN(v);
-  const auto inside = hn::Min(hn::Set(d, 127.0f), hn::Max(hn::Set(d, -128.0f), v));
-  const auto code = hn::NearestInt(hn::IfThenZeroElse(nan, inside));
-  hn::StoreU(hn::DemoteTo(d8, code), d8, p);
-  return hn::AllFalse(d, nan);
+  // -2 sqrt(2/pi), and that times 0.044715.
+  const V linear = hn::Set(d, -1.5957691216057308f), cubic = hn::Set(d, -0.0713548162726f);
+  const V exponent = hn::Mul(x, hn::MulAdd(hn::Mul(x, x), cubic, linear));
+  return hn::Mul(x, reciprocal(d, hn::Add(hn::Set(d, 1.0f), exp_clamped(d, exponent))));
 }
 
 // 8-bit floats; kTop is the code of the largest finite value, to which everything above saturates.
@@ -124,6 +132,31 @@ struct E5M2 {
   static constexpr int kMantissa = 2, kBias = 15;
   static constexpr uint32_t kTop = 0x7b, kNaN = 0x7e, kFirstSpecial = 0x7c;
 };
+
+// Integers of [-128, 255] to their low bytes.
+template <class D, class V>
+HWY_INLINE void store_bytes([[maybe_unused]] D d, V v, uint8_t* p) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (hn::MaxLanes(d) == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.raw));
+    return;
+  }
+#endif
+  const hn::Rebind<uint8_t, D> d8;
+  const hn::Rebind<uint32_t, D> d32;
+  hn::StoreU(hn::TruncateTo(d8, hn::BitCast(d32, v)), d8, p);
+}
+
+// To the nearest integer, where int32 holds it.
+template <class D>
+HWY_INLINE auto nearest([[maybe_unused]] D d, hn::VFromD<D> v) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (hn::MaxLanes(d) == 16) {
+    return hn::VFromD<hn::Rebind<int32_t, D>>{_mm512_cvtps_epi32(v.raw)};
+  } else
+#endif
+    return hn::NearestInt(v);
+}
 
 template <class Format>
 struct Fp8 {
@@ -140,7 +173,6 @@ HWY_INLINE void store_fp8(D d, hn::VFromD<D> v, uint8_t* p) {
   using F = Fp8<Format>;
   const hn::Rebind<uint32_t, D> d32;
   const hn::Rebind<int32_t, D> di32;
-  const hn::Rebind<uint8_t, D> d8;
   const auto bits = hn::BitCast(d32, v);
   const auto m = hn::And(bits, hn::Set(d32, 0x7fffffffu));
   const auto odd = hn::And(hn::ShiftRight<F::kShift>(m), hn::Set(d32, 1u));
@@ -157,7 +189,7 @@ HWY_INLINE void store_fp8(D d, hn::VFromD<D> v, uint8_t* p) {
   code = hn::IfThenElse(hn::RebindMask(di32, hn::IsNaN(v)),
                         hn::Set(di32, static_cast<int32_t>(Format::kNaN)), code);
   const auto sign = hn::And(hn::BitCast(di32, hn::ShiftRight<24>(bits)), hn::Set(di32, 0x80));
-  hn::StoreU(hn::DemoteTo(d8, hn::Or(code, sign)), d8, p);
+  store_bytes(d, hn::Or(code, sign), p);
 }
 
 template <class Format, class D>
@@ -184,17 +216,53 @@ HWY_INLINE hn::VFromD<D> load_fp8(D d, const uint8_t* p) {
   return hn::BitCast(d, hn::Or(bits, sign));
 }
 
-// v as a code of i8, e4m3 or e5m2 at element `at`; false where v is NaN and the format has none.
-template <class D>
-HWY_INLINE bool store_code(D d, hn::VFromD<D> v, DType format, void* codes, int64_t at) {
-  if (format == DType::i8) return store_i8(d, v, static_cast<int8_t*>(codes) + at);
-  uint8_t* p = static_cast<uint8_t*>(codes) + at;
-  if (format == DType::e4m3) {
-    store_fp8<E4M3>(d, v, p);
-  } else {
-    store_fp8<E5M2>(d, v, p);
+// Remembers whether any of the finite or NaN values seen was NaN: what times 0 is not 0.
+class NanWatch {
+ public:
+  HWY_INLINE NanWatch() : many_(hn::Zero(hn::ScalableTag<float>())) {}
+  template <class D>
+  HWY_INLINE void see(D d, hn::VFromD<D> v) {
+    const hn::ScalableTag<float> full;
+    if constexpr (hn::MaxLanes(d) == hn::MaxLanes(full)) {
+      many_ = hn::MulAdd(v, hn::Zero(d), many_);
+    } else {
+      one_ += 0.0f * hn::GetLane(v);
+    }
   }
-  return true;
+  HWY_INLINE bool none() const {
+    const hn::ScalableTag<float> full;
+    return one_ == 0.0f && hn::AllTrue(full, hn::Eq(many_, hn::Zero(full)));
+  }
+
+ private:
+  hn::VFromD<hn::ScalableTag<float>> many_;
+  float one_ = 0;
+};
+
+// f(d, i) for i of [0, n) as codes of a format. False if a NaN met a format that has none.
+template <class F>
+HWY_INLINE bool store_codes(int64_t n, DType format, void* codes, const F& f) {
+  if (format == DType::e4m3) {
+    uint8_t* p = static_cast<uint8_t*>(codes);
+    for_vectors(
+        n, [=, &f](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store_fp8<E4M3>(d, f(d, i), p + i); });
+    return true;
+  }
+  if (format == DType::e5m2) {
+    uint8_t* p = static_cast<uint8_t*>(codes);
+    for_vectors(
+        n, [=, &f](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { store_fp8<E5M2>(d, f(d, i), p + i); });
+    return true;
+  }
+  uint8_t* p = static_cast<uint8_t*>(codes);
+  NanWatch watch;
+  for_vectors(n, [=, &f, &watch](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
+    // The constants first: NaN passes through.
+    const auto v = hn::Min(hn::Set(d, 127.0f), hn::Max(hn::Set(d, -128.0f), f(d, i)));
+    watch.see(d, v);
+    store_bytes(d, nearest(d, v), p + i);
+  });
+  return watch.none();
 }
 
 // Sum of f(d, i) over [0, n) in one fixed order: four interleaved sums of vectors, then the rest.

@@ -21,7 +21,7 @@ HWY_INLINE V exp_or_zero(D d, V x) {
 
 template <class B>
 float add_bias(float* scores, int64_t n, float scale, const B* bias, float start) {
-  return max_of(n, start, [&](auto d, int64_t i) HWY_ATTR {
+  return max_of(n, start, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     const auto v = hn::MulAdd(hn::LoadU(d, scores + i), hn::Set(d, scale), load(d, bias + i));
     hn::StoreU(v, d, scores + i);
     return v;
@@ -32,8 +32,9 @@ float add_bias(float* scores, int64_t n, float scale, const B* bias, float start
 float largest_score(const SoftmaxBlock& b, float* scores, int64_t row, float& scale) {
   constexpr float kLowest = std::numeric_limits<float>::lowest();
   if (!b.bias) {
-    const float top = max_of(b.keys, -std::numeric_limits<float>::infinity(),
-                             [&](auto d, int64_t i) HWY_ATTR { return hn::LoadU(d, scores + i); });
+    const float top =
+        max_of(b.keys, -std::numeric_limits<float>::infinity(),
+               [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA { return hn::LoadU(d, scores + i); });
     return std::fmax(top * scale, kLowest);
   }
   const int64_t at = row * b.bias_stride;
@@ -49,7 +50,7 @@ void softmax_row(const SoftmaxBlock& b, int64_t row) {
   float scale = b.scale;
   float top = largest_score(b, scores, row, scale);
   if (!b.first && b.largest[row] > top) top = b.largest[row];
-  const float total = sum_of(b.keys, [&](auto d, int64_t i) HWY_ATTR {
+  const float total = sum_of(b.keys, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
     const auto x = hn::Sub(hn::Mul(hn::LoadU(d, scores + i), hn::Set(d, scale)), hn::Set(d, top));
     const auto weight = exp_or_zero(d, x);
     hn::StoreU(weight, d, scores + i);
@@ -61,7 +62,7 @@ void softmax_row(const SoftmaxBlock& b, int64_t row) {
     const float keep = std::exp(b.largest[row] - top);
     b.total[row] = b.total[row] * keep + total;
     float* sums = b.sums + row * b.depth;
-    for_vectors(b.depth, [&](auto d, int64_t i) HWY_ATTR {
+    for_vectors(b.depth, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
       hn::StoreU(hn::Mul(hn::LoadU(d, sums + i), hn::Set(d, keep)), d, sums + i);
     });
   }
@@ -77,7 +78,7 @@ void divide_typed(const float* sums, const float* total, int64_t rows, int64_t d
                   int64_t ld) {
   for (int64_t row = 0; row < rows; ++row) {
     const float factor = 1.0f / total[row];
-    for_vectors(depth, [&](auto d, int64_t i) HWY_ATTR {
+    for_vectors(depth, [&](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
       store(d, hn::Mul(hn::LoadU(d, sums + row * depth + i), hn::Set(d, factor)), y + row * ld + i);
     });
   }
