@@ -3,6 +3,7 @@
 // kernel may differ from them by a few units in the last place, so bit equality between kernels is
 // claimed for outputs without activation only.
 #include <cmath>
+#include <cstdint>
 #include <numbers>
 #include <optional>
 #include <string_view>
