@@ -29,6 +29,9 @@ class GoldenCase {
   Graph build(const std::string& method) const {
     return find_family(source_.config).build(source_.config, source_.weights.get(), method);
   }
+  Graph build_without_weights(const std::string& method) const {
+    return find_family(source_.config).build(source_.config, nullptr, method);
+  }
   std::vector<GoldenCall> calls() const;
   Tensor expected(const std::string& output) const { return io_->tensor("out." + output); }
   // Tapped values by module path; only those that `graph` computes.
