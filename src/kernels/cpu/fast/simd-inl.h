@@ -76,12 +76,22 @@ HWY_INLINE void store([[maybe_unused]] D d, hn::VFromD<D> v, BFloat16* p) {
   hn::StoreU(hn::DemoteTo(d16, code), d16, reinterpret_cast<uint16_t*>(p));
 }
 
+// v within [low, high]; NaN stays NaN: x86's min and max give their second operand when either is.
+template <class D, class V = hn::VFromD<D>>
+HWY_INLINE V clamp(D d, V v, float low, float high) {
+  const V inside = hn::Min(hn::Set(d, high), hn::Max(hn::Set(d, low), v));
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return inside;
+#else
+  return hn::IfThenElse(hn::IsNaN(v), v, inside);
+#endif
+}
+
 // e^x for x in [-87.3, 88.3], clamped there; relative error below 2e-7. NaN stays NaN.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V exp_clamped(D d, V x) {
   const hn::Rebind<int32_t, D> di;
-  // The constant first: x86's min and max give the second operand when either is NaN.
-  x = hn::Min(hn::Set(d, 88.3f), hn::Max(hn::Set(d, -87.3f), x));
+  x = clamp(d, x, -87.3f, 88.3f);
   // Adding 1.5 * 2^23 rounds to an integer n, which then fills the low bits; 127 is the exponent's
   // bias, so that shifting these bits into place gives 2^n.
   const V magic = hn::Set(d, 12582912.0f + 127.0f);
@@ -257,8 +267,7 @@ HWY_INLINE bool store_codes(int64_t n, DType format, void* codes, const F& f) {
   uint8_t* p = static_cast<uint8_t*>(codes);
   NanWatch watch;
   for_vectors(n, [=, &f, &watch](auto d, int64_t i) OCTAVO_INLINE_LAMBDA {
-    // The constants first: NaN passes through.
-    const auto v = hn::Min(hn::Set(d, 127.0f), hn::Max(hn::Set(d, -128.0f), f(d, i)));
+    const auto v = clamp(d, f(d, i), -128.0f, 127.0f);
     watch.see(d, v);
     store_bytes(d, nearest(d, v), p + i);
   });
