@@ -69,10 +69,10 @@ const void* Executor::address(const Slot& slot) const {
 
 void Executor::take_inputs(const TensorMap& inputs) {
   const auto& wanted = plan_->inputs;
-  for (const auto& [given, tensor] : inputs) {
+  for (const auto& given : inputs) {
     const bool known = std::any_of(wanted.begin(), wanted.end(),
-                                   [&](const PlannedTensor& t) { return t.name == given; });
-    OCTAVO_CHECK(known, "[{}] input \"{}\" is not one of: {}", plan_->graph.name, given,
+                                   [&](const PlannedTensor& t) { return t.name == given.first; });
+    OCTAVO_CHECK(known, "[{}] input \"{}\" is not one of: {}", plan_->graph.name, given.first,
                  names_of(wanted));
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
