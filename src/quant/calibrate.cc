@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "sample/rng.h"
@@ -160,9 +159,7 @@ class Calibration {
       place += row.bytes();
     }
     std::sort(batch_.prompts.begin(), batch_.prompts.end());
-    const Tensor latents =
-        pipeline_->denoise(pipeline_->encode(prompts), noise,
-                           [](int, const Tensor&, const Tensor&) { check_interrupt(); });
+    const Tensor latents = pipeline_->denoise(pipeline_->encode(prompts), noise);
     if (decodes_) pipeline_->decode(latents);
     stats_.merge(batch_);
     if (!options_.checkpoint.empty()) stats_.save(options_.checkpoint);
