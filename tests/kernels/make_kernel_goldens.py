@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes kernels.safetensors: every op of the graph, as PyTorch, diffusers and transformers have it.
+"""Writes kernels.safetensors: every op of the graph as PyTorch, diffusers and transformers have it.
 
 Inputs are f32; outputs are computed in float64, or in f32 where the library itself does (timestep
 embedding, T5's buckets). Metadata key "goldens" is JSON: library
