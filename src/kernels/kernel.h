@@ -55,6 +55,8 @@ struct Kernel {
   const char* name;  // "linear_f32_onednn", "linear_ref"
   Op op;
   Verdict (*supports)(const Call& call);
+  // From constants, attributes and element types only, not from the extents of other operands: one
+  // state serves every shape that its node is planned for.
   std::shared_ptr<const KernelState> (*prepare)(const Call& call) = nullptr;
   size_t (*workspace)(const Call& call, const KernelState* state) = nullptr;
   void (*launch)(const Call& call, const KernelState* state, const Buffers& buffers);

@@ -18,9 +18,11 @@ struct AttrText {
   }
 };
 
+// Extents of operands that are not constant do not matter (kernel.h).
 std::string text(const Operand& operand) {
+  if (operand.constant == nullptr) return std::string(name(operand.dtype));
   return fmt::format("{}{}@{}", name(operand.dtype), to_string(operand.shape),
-                     operand.constant ? operand.constant->data() : nullptr);
+                     operand.constant->data());
 }
 
 std::string key_of(const Kernel& kernel, const Call& call) {

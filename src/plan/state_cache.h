@@ -8,8 +8,8 @@
 
 namespace octavo {
 
-// Prepared states by kernel and problem: op, attributes, operand types, and which constants (by
-// address). Entries do not keep a state alive; plans do, and a plan also keeps its constants, so an
+// Prepared states by kernel, attributes, operand types, and which constants (by address): one state
+// for all extents that a node is planned for. Entries do not keep a state alive; plans do, and a plan also keeps its constants, so an
 // address names one constant as long as its state lives. Thread-safe.
 class StateCache {
  public:

@@ -174,6 +174,10 @@ TEST(Component, PlansAreKeptForFewShapes) {
   run(1);
   EXPECT_EQ(component.plans().size(), 2u);
   EXPECT_EQ(component.plans().at(0), first);  // used last, and not made again
+  const auto second = component.plans().at(1);
+  for (size_t n = 0; n < first->nodes.size(); ++n) {  // packed weights are there once
+    EXPECT_EQ(first->nodes[n].state, second->nodes[n].state) << first->nodes[n].call.name;
+  }
   EXPECT_GT(component.resident_bytes(), size_t{4 * (4 + 16 + 16)});
   for (int64_t batch = 1; batch < 20; ++batch) run(batch);
   EXPECT_LT(component.plans().size(), 10u);
