@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -84,8 +85,9 @@ Tensor stack(const std::vector<Job>& jobs, size_t begin, size_t end) {
   return all;
 }
 
-std::vector<Tensor> sample(Pipeline& pipeline, const std::vector<Job>& jobs, int batch) {
-  std::vector<Tensor> pictures;
+// Calls sink(index, picture) for each picture as soon as its batch is decoded.
+void sample(Pipeline& pipeline, const std::vector<Job>& jobs, int batch,
+            const std::function<void(size_t, const Tensor&)>& sink) {
   const auto steps = static_cast<int64_t>(pipeline.steps());
   Progress progress("generating", static_cast<int64_t>(jobs.size()) * steps, "steps");
   for (size_t begin = 0; begin < jobs.size(); begin += static_cast<size_t>(batch)) {
@@ -98,10 +100,11 @@ std::vector<Tensor> sample(Pipeline& pipeline, const std::vector<Job>& jobs, int
                                             });
     const Tensor decoded = pipeline.decode(latents);
     const Shape shape(decoded.shape().begin() + 1, decoded.shape().end());
-    for (int64_t i = 0; i < decoded.dim(0); ++i)
-      pictures.push_back(decoded.rows(i, i + 1).reshaped(shape));
+    for (size_t i = begin; i < end; ++i) {
+      const auto row = static_cast<int64_t>(i - begin);
+      sink(i, decoded.rows(row, row + 1).reshaped(shape));
+    }
   }
-  return pictures;
 }
 
 // Everything that is needed to make the picture again, as PNG text.
@@ -137,18 +140,19 @@ void run(const Options& o) {
   options.guidance = o.guidance;
   const auto pipeline = make_pipeline(*precision.model, options);
   const std::vector<Job> jobs = make_jobs(o, prompts, pipeline->latent_shape());
-  const std::vector<Tensor> pictures = sample(*pipeline, jobs, o.batch);
   if (o.grid) {
+    std::vector<Tensor> pictures;
+    sample(*pipeline, jobs, o.batch, [&](size_t, const Tensor& p) { pictures.push_back(p); });
     write_png(o.output, make_grid(pictures, o.columns), describe(o, precision, *pipeline, jobs));
     fmt::print("{}\n", o.output);
     return;
   }
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    const fs::path path = numbered(o.output, i, pictures.size());
-    write_png(path, {pictures[i].dim(2), pictures[i].dim(1), to_rgb8(pictures[i])},
+  sample(*pipeline, jobs, o.batch, [&](size_t i, const Tensor& picture) {
+    const fs::path path = numbered(o.output, i, jobs.size());
+    write_png(path, {picture.dim(2), picture.dim(1), to_rgb8(picture)},
               describe(o, precision, *pipeline, {jobs[i]}));
     fmt::print("{}\n", path.string());
-  }
+  });
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ TEST(CommandInspect, PartsRatesAndCoverage) {
 }
 
 TEST(CommandInspect, AConfigAlone) {
-  const auto r = test::octavo("inspect " OCTAVO_SOURCE_DIR "/tests/models/configs/flux_dev.json");
+  const auto r = test::octavo("inspect " OCTAVO_SOURCE_DIR "/tests/models/configs/flux1-dev.json");
   ASSERT_EQ(r.code, 0) << r.output;
   EXPECT_THAT(r.output, HasSubstr("11.90 G"));
 }
