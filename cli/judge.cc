@@ -14,6 +14,7 @@ struct Options {
   uint64_t seed = 0;
   int per_set = 64, seeds = 1, steps = 0, batch = 8, pictures = 8;
   double epsilon = 1e-3;
+  bool no_floors = false;
 };
 
 JudgeOptions judge_options(const Options& o, const ModelSource& reference) {
@@ -22,6 +23,7 @@ JudgeOptions judge_options(const Options& o, const ModelSource& reference) {
   options.seeds_per_prompt = o.seeds;
   options.steps = o.steps;
   options.batch = o.batch;
+  options.floors = !o.no_floors;
   options.epsilon = o.epsilon;
   options.rng = parse_rng(o.rng);
   options.pictures = o.pictures;
@@ -85,6 +87,7 @@ void add_judge(CLI::App& app) {
   verb->add_option("--epsilon", o->epsilon, "Of the perturbed-noise floor")
       ->check(CLI::Range(1e-7, 1.0))
       ->capture_default_str();
+  verb->add_flag("--no-floors", o->no_floors, "Leave the floors out: half the time");
   verb->add_option("--rng", o->rng, "torch or philox")->capture_default_str();
   verb->add_option("--batch", o->batch, "Pictures at a time")
       ->check(CLI::Range(1, 256))

@@ -136,18 +136,21 @@ std::vector<Batch> make_batches(const std::vector<std::string>& prompts,
 
 SetReport judge_set(Runners& run, const std::string& name, const std::vector<Batch>& batches,
                     const JudgeOptions& options, Progress& progress) {
-  SetReport set{name, {{"test", {}}, {"noise", {}}, {"bf16", {}}}, {}};
+  SetReport set{name, {{"test", {}}}, {}};
+  if (options.floors) set.comparisons.insert(set.comparisons.end(), {{"noise", {}}, {"bf16", {}}});
   for (const Batch& batch : batches) {
     const Conditioning conditioning = run.reference->encode(batch.prompts);
     run.reference->begin(conditioning);
     const Rollout reference = roll(*run.reference, batch.noise);
     progress.step();
-    const Tensor perturbed = perturb(batch.noise, options.epsilon, batch.seeds.front() + 1000003);
-    compare(*run.reference, batch, reference, perturbed, false, set.comparisons[1], nullptr);
-    progress.step();
-    run.bf16->begin(run.bf16->encode(batch.prompts));
-    compare(*run.bf16, batch, reference, batch.noise, true, set.comparisons[2], nullptr);
-    progress.step();
+    if (options.floors) {
+      const Tensor start = perturb(batch.noise, options.epsilon, batch.seeds.front() + 1000003);
+      compare(*run.reference, batch, reference, start, false, set.comparisons[1], nullptr);
+      progress.step();
+      run.bf16->begin(run.bf16->encode(batch.prompts));
+      compare(*run.bf16, batch, reference, batch.noise, true, set.comparisons[2], nullptr);
+      progress.step();
+    }
     run.test->begin(run.test->encode(batch.prompts));
     Rollout test;
     compare(*run.test, batch, reference, batch.noise, true, set.comparisons[0], &test);
@@ -217,7 +220,7 @@ Report judge(const ModelSource& reference, const ModelSource& test, const JudgeO
   for (const auto& [name, prompts] : options.prompt_sets) {
     OCTAVO_CHECK(!prompts.empty(), "[judge] prompt set '{}' is empty", name);
     batches.push_back(make_batches(prompts, options, run.reference->latent_shape()));
-    total += static_cast<int64_t>(batches.back().size()) * 4;
+    total += static_cast<int64_t>(batches.back().size()) * (options.floors ? 4 : 2);
   }
   Progress progress("judging", total, "runs");
   for (size_t i = 0; i < batches.size(); ++i)

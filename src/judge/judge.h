@@ -17,6 +17,7 @@ struct JudgeOptions {
   uint64_t seed = 0;  // prompt i of a set, repetition r: seed + i + r * prompts
   int seeds_per_prompt = 1;
   int steps = 0, batch = 8;
+  bool floors = true;     // the perturbed-noise and bf16 floors too
   double epsilon = 1e-3;  // of the perturbed-noise floor
   RngKind rng = RngKind::torch;
   int pictures = 8;  // kept for the report, worst first, per set
@@ -43,7 +44,7 @@ struct PictureRow {
 };
 struct SetReport {
   std::string name;                     // "known", "novel"
-  std::vector<Comparison> comparisons;  // test first, then floors
+  std::vector<Comparison> comparisons;  // test first, then the floors if asked for
   std::vector<PictureRow> pictures;
 };
 struct LayerAttestation {
