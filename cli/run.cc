@@ -35,6 +35,7 @@ TensorMap run_with_taps(Component& component, const TensorMap& inputs) {
 void run(const Options& o) {
   check_output(o.outputs);
   const ComponentSource source = open_component(o.folder);
+  if (source.weights) check_finite(*source.weights);
   const Family& family = find_family(source.config);
   const std::string method = o.method.empty() ? family.methods.front() : o.method;
   ComponentOptions options;

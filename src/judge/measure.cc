@@ -68,7 +68,7 @@ std::array<double, kWindow> gaussian_window() {
   std::array<double, kWindow> w{};
   double sum = 0;
   for (int i = 0; i < kWindow; ++i) {
-    const double d = i - kWindow / 2;
+    const double d = i - (kWindow - 1) * 0.5;
     sum += w[i] = std::exp(-d * d / (2 * 1.5 * 1.5));
   }
   for (double& v : w) v /= sum;

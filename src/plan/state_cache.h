@@ -9,8 +9,9 @@
 namespace octavo {
 
 // Prepared states by kernel, attributes, operand types, and which constants (by address): one state
-// for all extents that a node is planned for. Entries do not keep a state alive; plans do, and a plan also keeps its constants, so an
-// address names one constant as long as its state lives. Thread-safe.
+// for all extents that a node is planned for. Entries do not keep a state alive; plans do, and a
+// plan also keeps its constants, so an address names one constant as long as its state lives.
+// Thread-safe.
 class StateCache {
  public:
   // The kernel's state for this call, prepared now if no plan holds it; nullptr if it needs none.

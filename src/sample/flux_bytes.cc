@@ -32,6 +32,7 @@ Component load(const ModelSource& model, const PipelineOptions& options, const c
                const char* method) {
   const Config config = model.config(component);
   const auto weights = model.weights(component);
+  check_finite(*weights);
   ComponentOptions own = options.component;
   own.taps = taps_of(options.taps, component);
   return {find_family(config).build(config, weights.get(), method), std::move(own)};

@@ -102,6 +102,7 @@ TEST_F(BadInput, NanAndInfWeights) {
     spoilt.as_mutable<float>()[300] = bad;
     tensors["transformer_blocks.0.attn.to_q.weight"] = spoilt.to(DType::bf16);
     save_safetensors(weights(), tensors);
+    expect(generate(), 6, {"transformer_blocks.0.attn.to_q.weight", "300"});
     expect(quantize(), 6,
            {"transformer_blocks.0.attn.to_q.weight", "[1, 44]", std::isnan(bad) ? "nan" : "inf"});
   }
