@@ -263,6 +263,17 @@ std::vector<Supported> supported(const Case& c) {
   return result;
 }
 
+// The same node with one sample more.
+Call larger_batch(Call call) {
+  const int64_t samples = call.outputs[0].shape[0];
+  for (auto& input : call.inputs) {
+    const bool varies = input && !input->constant && !input->shape.empty();
+    if (varies && input->shape[0] == samples) ++input->shape[0];
+  }
+  ++call.outputs[0].shape[0];
+  return call;
+}
+
 class KernelCase : public ::testing::TestWithParam<size_t> {
  protected:
   const NamedCase& named() const { return all_cases()[GetParam()]; }
@@ -305,6 +316,10 @@ TEST_P(KernelCase, BitsDependOnOperandsOnly) {
     same({}, "on 2 threads");
     set_thread_count(3);
     same({}, "on 3 threads");
+    if (s.kernel->prepare) {
+      const Call other = larger_batch(s.call);
+      same({.prepared_for = &other}, "with the state of another batch size");
+    }
     const Operand &in = *s.call.inputs[0], &out = s.call.outputs[0];
     if (s.kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
       same({.in_place = true}, "in place");

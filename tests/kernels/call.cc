@@ -108,7 +108,8 @@ std::vector<Tensor> plain(const Inputs& inputs) {
 std::vector<Tensor> launch(const Kernel& kernel, const Call& call, const Inputs& inputs,
                            const LaunchOptions& options) {
   Memory memory = lay_out(call, inputs, options);
-  const auto state = kernel.prepare ? kernel.prepare(call) : nullptr;
+  const Call& prepared = options.prepared_for ? *options.prepared_for : call;
+  const auto state = kernel.prepare ? kernel.prepare(prepared) : nullptr;
   const size_t bytes = kernel.workspace ? kernel.workspace(call, state.get()) : 0;
   Guarded workspace(bytes, 0, options.fill);
   kernel.launch(call, state.get(), {memory.sources, memory.destinations, workspace.data()});

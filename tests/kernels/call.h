@@ -18,8 +18,9 @@ std::vector<Tensor> plain(const Inputs& inputs);
 struct LaunchOptions {
   // Bytes by which operands miss 64-byte alignment, rounded down to whole elements.
   int64_t misalign = 0;
-  uint8_t fill = 0xff;    // what outputs and workspace hold before the launch
-  bool in_place = false;  // outputs[0] is inputs[0]
+  uint8_t fill = 0xff;                 // what outputs and workspace hold before the launch
+  bool in_place = false;               // outputs[0] is inputs[0]
+  const Call* prepared_for = nullptr;  // another call of the same node, of other extents
 };
 // Prepares and launches once, on copies of the inputs. Fails the test when the kernel writes
 // outside of its outputs and workspace or into its inputs.
