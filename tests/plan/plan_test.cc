@@ -110,6 +110,41 @@ TEST(Plan, ObservedOutputsAreNotReturned) {
   EXPECT_EQ(node_named(*plan, "y").outputs[0].kind, Kind::arena);
 }
 
+TEST(Plan, RefusalsOfBetterKernelsAreKept) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::f32, {2, 8}, Rate::step);
+  const ValueId w = graph.add_input("w", DType::f32, {4, 8}, Rate::step);  // nothing to pack
+  graph.add_output("y", graph.add(Op::linear, {x, w}, {}, "y"));
+  const auto plan = make_plan(graph, {}, {});
+  EXPECT_STREQ(plan->nodes[0].kernel->name, "linear_ref");
+  ASSERT_FALSE(plan->nodes[0].refusals.empty());
+  EXPECT_THAT(plan->nodes[0].refusals, testing::Contains(testing::HasSubstr("linear_f32_onednn")));
+  EXPECT_THAT(describe(*plan), testing::HasSubstr("not " + plan->nodes[0].refusals[0]));
+}
+
+class PlanEnvironment : public testing::Test {
+ protected:
+  ~PlanEnvironment() override { unsetenv("OCTAVO_KERNELS"), unsetenv("OCTAVO_PLAN_REUSE"); }
+};
+
+TEST_F(PlanEnvironment, ChoosesKernelsAndMemory) {
+  const auto planned = [] { return make_plan(small_graph(), {{"B", 3}}, {}); };
+  const size_t reused = planned()->arena_bytes;
+  setenv("OCTAVO_KERNELS", "ref", 1);
+  setenv("OCTAVO_PLAN_REUSE", "0", 1);
+  const auto plan = planned();
+  for (const PlannedNode& node : plan->nodes) {
+    if (node.kernel == nullptr) continue;
+    EXPECT_THAT(node.kernel->name, testing::EndsWith("_ref"));
+  }
+  EXPECT_GT(plan->arena_bytes, reused);
+  setenv("OCTAVO_KERNELS", "slow", 1);
+  expect_error(ErrorCode::invalid_argument, {"OCTAVO_KERNELS", "slow", "ref or fast"}, planned);
+  setenv("OCTAVO_KERNELS", "fast", 1);
+  setenv("OCTAVO_PLAN_REUSE", "yes", 1);
+  expect_error(ErrorCode::invalid_argument, {"OCTAVO_PLAN_REUSE", "yes", "0 or 1"}, planned);
+}
+
 TEST(Plan, ErrorsAreClear) {
   expect_error(ErrorCode::internal, {"small", "B", "not bound"},
                [] { make_plan(small_graph(), {}, {}); });
