@@ -276,6 +276,7 @@ Call larger_batch(Call call) {
 
 class KernelCase : public ::testing::TestWithParam<size_t> {
  protected:
+  static void TearDownTestSuite() { set_thread_count(0); }
   const NamedCase& named() const { return all_cases()[GetParam()]; }
   std::string reproducer(const char* test, const Kernel& kernel) const {
     return fmt::format("{}: test_kernels --gtest_filter='Cases/KernelCase.{}/{}'", kernel.name,
@@ -300,32 +301,33 @@ TEST_P(KernelCase, AgreesWithReference) {
 
 TEST_P(KernelCase, BitsDependOnOperandsOnly) {
   const Case c = named().make();
-  for (const Supported& s : supported(c)) {
+  const auto kernels = supported(c);
+  std::vector<std::vector<Tensor>> expected;
+  const auto same = [&](size_t kernel, const LaunchOptions& options, const char* what) {
+    const Supported& s = kernels[kernel];
     SCOPED_TRACE(reproducer("BitsDependOnOperandsOnly", *s.kernel));
-    set_thread_count(1);
-    const auto expected = launch(*s.kernel, s.call, c.inputs);
-    const auto same = [&](const LaunchOptions& options, const char* what) {
-      const auto found = launch(*s.kernel, s.call, c.inputs, options);
-      for (size_t i = 0; i < found.size(); ++i) {
-        EXPECT_TRUE(equal_bytes(found[i], expected[i])) << "output " << i << " " << what;
-      }
-    };
-    same({}, "in a second launch");
-    same({.misalign = 4, .fill = 0}, "over other memory");
-    set_thread_count(2);
-    same({}, "on 2 threads");
-    set_thread_count(3);
-    same({}, "on 3 threads");
-    if (s.kernel->prepare) {
-      const Call other = larger_batch(s.call);
-      same({.prepared_for = &other}, "with the state of another batch size");
+    const auto found = launch(*s.kernel, s.call, c.inputs, options);
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_TRUE(equal_bytes(found[i], expected[kernel][i])) << "output " << i << " " << what;
     }
-    const Operand &in = *s.call.inputs[0], &out = s.call.outputs[0];
-    if (s.kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
-      same({.in_place = true}, "in place");
+  };
+  set_thread_count(1);
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    const auto& [kernel, call] = kernels[k];
+    expected.push_back(launch(*kernel, call, c.inputs));
+    same(k, {}, "in a second launch");
+    same(k, {.misalign = 4, .fill = 0}, "over other memory");
+    const Call other = larger_batch(call);
+    if (kernel->prepare) same(k, {.prepared_for = &other}, "with the state of another batch size");
+    const Operand &in = *call.inputs[0], &out = call.outputs[0];
+    if (kernel->in_place && in.dtype == out.dtype && in.shape == out.shape) {
+      same(k, {.in_place = true}, "in place");
     }
   }
-  set_thread_count(0);
+  for (const int threads : {2, 3}) {
+    set_thread_count(threads);
+    for (size_t k = 0; k < kernels.size(); ++k) same(k, {}, "on more threads");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, KernelCase, ::testing::Range(size_t{0}, all_cases().size()),
