@@ -1,11 +1,14 @@
 // What each scheme costs on the zoo's model, decoded, against zoo/sensitivity.py's emulation in
 // PyTorch of the same specs: its prompts, its noise, its calibration. The figures are those of
-// zoo/README.md: PSNR in dB of the mean squared error over 16 pictures.
+// zoo/README.md: PSNR in dB of the mean squared error over 16 pictures. On prompts that the model
+// never saw, FP8 runs are draws of a chaotic sampler: there the emulation's mean and deviation over
+// starts 1e-6 apart (make_spread.py) take the place of its single run.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <sstream>
 
+#include "base/atomic_file.h"
 #include "base/progress.h"
 #include "quant/calibrate.h"
 #include "quant/quantize_model.h"
@@ -88,7 +91,8 @@ Figures figures(const Tensor& reference, const Tensor& test) {
 
 struct Case {
   const char* scheme;
-  double known, novel;  // zoo/README.md
+  double known, novel;   // zoo/README.md; novel of fp8dq and fp8: make_spread.py
+  double deviation = 0;  // of the emulation's novel figure from draw to draw
 };
 
 class Fidelity : public testing::TestWithParam<Case> {};
@@ -98,21 +102,49 @@ TEST_P(Fidelity, WithinThreeTenthsOfADecibel) {
   const Case& c = GetParam();
   const Recipe recipe = Recipe::for_scheme(c.scheme, *zoo());
   const auto model = quantized_view(zoo(), recipe, &calibration());
-  for (const auto& [set, expected] : {std::pair("known", c.known), std::pair("novel", c.novel)}) {
+  for (const std::string set : {"known", "novel"}) {
+    const double expected = set == "known" ? c.known : c.novel;
+    const double allowed = kAllowedDb + (set == "known" ? 0 : 3 * c.deviation);
     const Figures f = figures(reference_pictures(set), pictures(*model, prompts_of(set)));
-    std::printf("%-32s %s  %6.2f / %5.2f / %5.2f dB, emulation %.2f (%+.2f)\n", c.scheme, set,
-                f.mean, f.median, f.worst, expected, f.mean - expected);
-    EXPECT_NEAR(f.mean, expected, kAllowedDb) << c.scheme << ", " << set << " prompts";
+    std::printf("%-32s %s  %6.2f / %5.2f / %5.2f dB, emulation %.2f (%+.2f)\n", c.scheme,
+                set.c_str(), f.mean, f.median, f.worst, expected, f.mean - expected);
+    EXPECT_NEAR(f.mean, expected, allowed) << c.scheme << ", " << set << " prompts";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Schemes, Fidelity,
-                         testing::Values(Case{"int8wo", 55.67, 48.59}, Case{"fp8wo", 44.69, 37.56},
-                                         Case{"int4wo", 31.69, 26.69}, Case{"fp8dq", 37.53, 32.26},
-                                         Case{"fp8dqrow", 37.92, 31.93},
-                                         Case{"int8dq", 45.12, 39.46}, Case{"fp8", 37.62, 32.45},
-                                         Case{"int8", 38.03, 32.25},
-                                         Case{"int8 solver=percentile:99.95", 35.40, 33.90}));
+INSTANTIATE_TEST_SUITE_P(
+    Schemes, Fidelity,
+    testing::Values(Case{"int8wo", 55.67, 48.59}, Case{"fp8wo", 44.69, 37.56},
+                    Case{"int4wo", 31.69, 26.69}, Case{"fp8dq", 37.53, 32.03, 0.14},
+                    Case{"fp8dqrow", 37.92, 31.93}, Case{"int8dq", 45.12, 39.46},
+                    Case{"fp8", 37.62, 32.37, 0.23}, Case{"int8", 38.03, 32.25},
+                    Case{"int8 solver=percentile:99.95", 35.40, 33.90}));
+
+// The shipped recipes: at least 41 dB on known prompts with every block linear in W8A8.
+TEST(Recipes, KeepTheirPromise) {
+  set_progress_enabled(false);
+  for (const std::string name : {"fp8", "int8"}) {
+    const std::string path = OCTAVO_SOURCE_DIR "/zoo/emoji/recipes/" + name + ".recipe";
+    const Recipe recipe = Recipe::parse(read_file(path), path);
+    double w8a8 = 0, all = 0;
+    for (const CoverageRow& row : cover(Recipe::for_scheme("int8", *zoo()), *zoo()).rows) {
+      if (!row.scheme) continue;  // not one of the 44 block linears
+      const RecipeRule* rule = recipe.match(row.component + "/" + row.layer.name);
+      all += row.flops;
+      if (rule && rule->scheme && rule->scheme->activation) w8a8 += row.flops;
+    }
+    EXPECT_GE(w8a8, 0.85 * all) << name;
+    const auto model = quantized_view(zoo(), recipe, &calibration());
+    for (const std::string set : {"known", "novel"}) {
+      const Figures f = figures(reference_pictures(set), pictures(*model, prompts_of(set)));
+      std::printf("%s.recipe %s  %6.2f / %5.2f / %5.2f dB, %.1f %% of the operations W8A8\n",
+                  name.c_str(), set.c_str(), f.mean, f.median, f.worst, 100 * w8a8 / all);
+      if (set == "known") {
+        EXPECT_GE(f.mean, 41) << name;
+      }
+    }
+  }
+}
 
 }  // namespace
 }  // namespace octavo
