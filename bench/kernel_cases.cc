@@ -167,6 +167,29 @@ void add_decoder(std::vector<Case>& cases) {
 
 }  // namespace
 
+// 2 double blocks (picture and text streams of 128 rows) and 4 single ones (256 rows).
+std::vector<StepPart> step_parts(bool quantized) {
+  const Op product = quantized ? Op::quantized_linear : Op::linear;
+  const auto pick = [&](const char* i8, const char* f32) { return quantized ? i8 : f32; };
+  std::vector<StepPart> parts{
+      {Op::norm_modulate, pick("f32_to_i8/*x*/static/f32", "f32"), 4 + 4},
+      {product, pick("qkv_i8", "qkv_f32"), 2 * 6},
+      {product, pick("qkv_single_i8", "qkv_single_f32"), 4 * 3},
+      {Op::qk_norm_rope, "f32", 4 + 8},
+      {Op::concat, "tokens_f32", 2 * 3},
+      {Op::attention, "f32", 6},
+      {Op::slice, "tokens_f32", 2 * 2},
+      {product, pick("out_i8", "out_f32"), 2 * 2},
+      {product, pick("mlp_in_i8_to_i8/*x*/static/f32", "mlp_in_f32"), 2 * 2},
+      {product, pick("mlp_out_i8", "mlp_out_f32"), 2 * 2},
+      {product, pick("mlp_in_single_i8_to_i8/*x*/static/f32", "mlp_in_single_f32"), 4},
+      {product, pick("out_single_i8", "out_single_f32"), 4},
+      {Op::concat, "channels_f32", 4},
+  };
+  if (quantized) parts.push_back({Op::quantize, "f32_to_i8/*x*/static/f32", 4 + 2});
+  return parts;
+}
+
 std::vector<Case> kernel_cases() {
   std::vector<Case> cases;
   add_products(cases);

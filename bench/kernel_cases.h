@@ -26,4 +26,13 @@ struct Case {
 
 std::vector<Case> kernel_cases();
 
+// A step of the transformer as launches of cases, `count` times with operands of their own: an
+// estimate of what the whole costs, caches and threads included.
+struct StepPart {
+  Op op;
+  const char* name;
+  int count;
+};
+std::vector<StepPart> step_parts(bool quantized);
+
 }  // namespace octavo::bench

@@ -128,6 +128,30 @@ void run(benchmark::State& state, const Kernel& kernel, const Kernel& reference,
   state.counters["err"] = difference(*problem, found, expected);
 }
 
+void run_step(benchmark::State& state, const std::vector<Case>& cases, bool quantized) {
+  std::vector<std::unique_ptr<Launcher>> launches;
+  std::vector<std::shared_ptr<Problem>> problems;
+  double flops = 0;
+  for (const StepPart& part : step_parts(quantized)) {
+    for (const Case& c : cases) {
+      if (c.op != part.op || c.name != part.name) continue;
+      for (int i = 0; i < part.count; ++i) {
+        problems.push_back(make_problem(c));
+        fill(*problems.back());
+        flops += problems.back()->flops;
+        launches.push_back(std::make_unique<Launcher>(*select_kernel(problems.back()->call).kernel,
+                                                      *problems.back()));
+      }
+    }
+  }
+  for (auto _ : state) {
+    for (const auto& launch : launches) (*launch)();
+  }
+  state.counters["FLOP/s"] =
+      benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["launches"] = static_cast<double>(launches.size());
+}
+
 }  // namespace
 }  // namespace octavo::bench
 
@@ -148,6 +172,13 @@ int main(int argc, char** argv) {
           ->Unit(benchmark::kMicrosecond)
           ->UseRealTime();
     }
+  }
+  for (const bool quantized : {false, true}) {
+    benchmark::RegisterBenchmark(
+        quantized ? "step/i8" : "step/f32",
+        [&cases, quantized](benchmark::State& state) { bench::run_step(state, cases, quantized); })
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime();
   }
   benchmark::RunSpecifiedBenchmarks();
 }

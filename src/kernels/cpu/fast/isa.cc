@@ -38,7 +38,7 @@ void cap_isa() {
   std::string known;
   for (const IsaName& row : kIsaNames) {
     if (*wanted == row.name) {
-      dnnl::set_max_cpu_isa(row.isa);
+      OCTAVO_ASSERT(dnnl::set_max_cpu_isa(row.isa) == dnnl::status::success);
       if (row.disabled != 0) hwy::DisableTargets(row.disabled);
       return;
     }

@@ -1,6 +1,4 @@
 // layer_norm(x) (1 + scale) + shift, plain or quantized on the way out (out_spec).
-#include <algorithm>
-
 #include "base/threads.h"
 #include "kernels/cpu/fast/fast.h"
 #include "kernels/cpu/fast/out_quant.h"
@@ -71,8 +69,7 @@ void launch(const Call& call, const KernelState* kernel_state, const Buffers& bu
   const auto& state = static_cast<const State&>(*kernel_state);
   const Shape& shape = shape_of(call, kX);
   const int64_t rows = leading_rows(shape), d = last_dim(shape);
-  if (rows == 0 || d == 0) return;
-  const auto per = [&](size_t i) { return std::max<int64_t>(1, rows / shape_of(call, i)[0]); };
+  const auto per = [&](size_t i) { return rows_per_sample(rows, shape_of(call, i)[0]); };
   RowNorm norm{.type = call.inputs[kX]->dtype,
                .param_type = call.inputs[kScale]->dtype,
                .x = buffers.inputs[kX],

@@ -28,7 +28,7 @@ Epilogue make_epilogue(const Call& call, const Buffers& buffers, const ProductSt
     if (has(call, i)) e.type = call.inputs[i]->dtype;
   }
   e.gate = data_of(call, buffers, in.gate);
-  if (e.gate) e.rows_per_sample = std::max<int64_t>(1, rows / shape_of(call, in.gate)[0]);
+  if (e.gate) e.rows_per_sample = rows_per_sample(rows, shape_of(call, in.gate)[0]);
   e.residual = data_of(call, buffers, in.residual);
   e.out = call.outputs[0].dtype;
   e.output = buffers.outputs[0];

@@ -16,6 +16,10 @@ Tensor constant_f32(const Call& call, size_t input);
 inline const void* data_of(const Call& call, const Buffers& buffers, size_t input) {
   return has(call, input) ? buffers.inputs[input] : nullptr;
 }
+// Rows that share a row of an operand [samples, d]; at least 1.
+inline int64_t rows_per_sample(int64_t rows, int64_t samples) {
+  return samples > 0 && rows > samples ? rows / samples : 1;
+}
 // Rows a chunk of parallel work takes, for rows of `elements`: some microseconds' worth.
 int64_t rows_of_chunk(int64_t elements);
 
