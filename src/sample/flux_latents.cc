@@ -28,10 +28,12 @@ Tensor unpack_latents(const Tensor& tokens, int64_t height, int64_t width, float
 
 Tensor grid_ids(int64_t rows, int64_t columns) {
   Tensor ids = Tensor::zeros(DType::f32, {rows * columns, 3});
-  for (int64_t i = 0; i < rows * columns; ++i) {
-    ids.as_mutable<float>()[i * 3 + 1] = static_cast<float>(i / columns);
-    ids.as_mutable<float>()[i * 3 + 2] = static_cast<float>(i % columns);
-  }
+  float* id = ids.as_mutable<float>();
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = 0; column < columns; ++column, id += 3) {
+      id[1] = static_cast<float>(row);
+      id[2] = static_cast<float>(column);
+    }
   return ids;
 }
 

@@ -14,10 +14,9 @@ void launch(const Call& call, const KernelState*, const Buffers& buffers) {
   const Shape& shape = shape_of(call, kX);
   const int64_t depth = shape[3];
   for_rows(leading_rows(shape), 6 * depth, [&](int64_t row) {
-    const float* x = in[kX] + row * depth;
     const int64_t at = rotation_offset(shape, row);
-    rotate_row([x](int64_t i) { return double{x[i]}; }, in[kCos] + at, in[kSin] + at, depth,
-               [&](int64_t i, double y) { out.set(row * depth + i, y); });
+    rotate_row([&](int64_t i) { return double{in[kX][row * depth + i]}; }, in[kCos] + at,
+               in[kSin] + at, depth, [&](int64_t i, double y) { out.set(row * depth + i, y); });
   });
 }
 
