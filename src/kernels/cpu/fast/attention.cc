@@ -36,6 +36,24 @@ struct View {
   int64_t ld;
 };
 
+// scores[rows][keys] = q[rows][depth] k[keys][depth]^T
+const Matmul& scores_product(int64_t rows, int64_t keys, int64_t depth, int64_t ldq, int64_t ldk) {
+  return Matmul::get(
+      {.m = rows, .n = keys, .k = depth, .lda = ldq, .ldc = keys, .ldb_k = 1, .ldb_n = ldk});
+}
+
+// sums[rows][depth] (+)= weights[rows][keys] v[keys][depth]
+const Matmul& values_product(int64_t rows, int64_t keys, int64_t depth, int64_t ldv, bool add) {
+  return Matmul::get({.m = rows,
+                      .n = depth,
+                      .k = keys,
+                      .lda = keys,
+                      .ldc = depth,
+                      .ldb_k = ldv,
+                      .ldb_n = 1,
+                      .accumulate = add});
+}
+
 struct Attention {
   const Call& call;
   const Buffers& buffers;
@@ -89,20 +107,9 @@ void Attention::run(int64_t b, int64_t h, int64_t s) const {
     softmax.keys = count;
     softmax.first = key == 0;
     set_bias(softmax, b, h, s, key);
-    const int64_t kd = k.ld, vd = v.ld;
-    Matmul::get(
-        {.m = rows, .n = count, .k = depth, .lda = q.ld, .ldc = count, .ldb_k = 1, .ldb_n = kd})
-        .run(q.data, k.data, softmax.scores);
+    scores_product(rows, count, depth, q.ld, k.ld).run(q.data, k.data, softmax.scores);
     softmax_block(softmax);
-    Matmul::get({.m = rows,
-                 .n = depth,
-                 .k = count,
-                 .lda = count,
-                 .ldc = depth,
-                 .ldb_k = vd,
-                 .ldb_n = 1,
-                 .accumulate = key > 0})
-        .run(softmax.scores, v.data, softmax.sums);
+    values_product(rows, count, depth, v.ld, key > 0).run(softmax.scores, v.data, softmax.sums);
   }
   average_where_masked(softmax.total, rows, softmax.sums, b, hk);
   const DType type = call.outputs[0].dtype;
@@ -127,6 +134,25 @@ void Attention::average_where_masked(float* total, int64_t rows, float* sums, in
   }
 }
 
+// Needs no memory of the plan, but makes the products that launches will use.
+size_t workspace(const Call& call, const KernelState*) {
+  const Shape &q = shape_of(call, kQ), &k = shape_of(call, kK);
+  if (q[0] * q[1] * q[2] == 0) return 0;
+  const int64_t depth = q[3], keys = k[1], block = std::min(kKeyBlock, keys);
+  const auto ld = [&](size_t input, int64_t heads) {
+    return call.inputs[input]->dtype == DType::f32 ? heads * depth : depth;
+  };
+  for (int64_t rows : {std::min(kQueryBlock, q[1]), (q[1] - 1) % kQueryBlock + 1}) {
+    for (int64_t count : {block, (keys - 1) % block + 1}) {
+      scores_product(rows, count, depth, ld(kQ, q[2]), ld(kK, k[2]));
+      for (bool add : {false, keys > block}) {
+        values_product(rows, count, depth, ld(kV, k[2]), add);
+      }
+    }
+  }
+  return 0;
+}
+
 void launch(const Call& call, const KernelState*, const Buffers& buffers) {
   const Shape &q = shape_of(call, kQ), &k = shape_of(call, kK);
   const Attention attention{.call = call,
@@ -147,7 +173,10 @@ void launch(const Call& call, const KernelState*, const Buffers& buffers) {
 
 }  // namespace
 
-const Kernel kAttentionF32Onednn = {
-    .name = "attention_f32_onednn", .op = Op::attention, .supports = supports, .launch = launch};
+const Kernel kAttentionF32Onednn = {.name = "attention_f32_onednn",
+                                    .op = Op::attention,
+                                    .supports = supports,
+                                    .workspace = workspace,
+                                    .launch = launch};
 
 }  // namespace octavo::cpu

@@ -26,13 +26,11 @@ std::shared_ptr<const KernelState> prepare(const Call& call) {
   auto state = std::make_shared<ConvState>();
   state->w = constant_f32(call, kW);
   state->bias = constant_f32(call, kBias);
-  state->residual_input = kResidual;
   return state;
 }
 
 void launch(const Call& call, const KernelState* state, const Buffers& buffers) {
-  run_conv(call, buffers, static_cast<const ConvState&>(*state), conv_extents(call, kX, kW),
-           nullptr, 0);
+  run_conv(call, buffers, static_cast<const ConvState&>(*state), nullptr, 0);
 }
 
 }  // namespace

@@ -38,6 +38,49 @@ const float* widened(const Call& call, const Buffers& buffers) {
   return to;
 }
 
+DType product_operand(GemmKind kind) { return kind == GemmKind::i8 ? DType::i8 : DType::f32; }
+
+// Does a tile read the picture's channels in place? 8-bit products want dense rows.
+bool reads_in_place(const ConvExtents& e, GemmKind kind) {
+  return e.is_pointwise() && kind != GemmKind::i8;
+}
+
+int64_t piece_of(GemmKind kind, int64_t depth) {
+  return kind == GemmKind::i8_f32 ? std::min(kExactPiece, depth) : depth;
+}
+
+// acc[filters][count] = w[filters][k] taps[k][count]; rows of w are `depth` apart, of taps `ld`.
+const Matmul& conv_matmul(GemmKind kind, int64_t filters, int64_t count, int64_t k, int64_t depth,
+                          int64_t ld) {
+  const DType type = product_operand(kind);
+  return Matmul::get({.a = type,
+                      .b = type,
+                      .c = kind == GemmKind::i8 ? DType::i32 : DType::f32,
+                      .m = filters,
+                      .n = count,
+                      .k = k,
+                      .lda = depth,
+                      .ldc = count,
+                      .ldb_k = ld,
+                      .ldb_n = 1});
+}
+
+// Makes the products that tiles will use.
+void warm(const ConvExtents& e, GemmKind kind) {
+  const int64_t pixels = pixels_of_tile(e, info(product_operand(kind)).bits / 8);
+  const int64_t piece = piece_of(kind, e.depth());
+  const auto last = [](int64_t extent, int64_t block) { return (extent - 1) % block + 1; };
+  if (e.batch * e.pixels() * e.filters == 0) return;
+  for (int64_t filters : {std::min(kFilterBlock, e.filters), last(e.filters, kFilterBlock)}) {
+    for (int64_t count : {std::min(pixels, e.pixels()), last(e.pixels(), pixels)}) {
+      const int64_t ld = reads_in_place(e, kind) ? e.pixels() : count;
+      for (int64_t k : {piece, last(e.depth(), piece)}) {
+        conv_matmul(kind, filters, count, k, e.depth(), ld);
+      }
+    }
+  }
+}
+
 struct Conv {
   const Call& call;
   const Buffers& buffers;
@@ -47,7 +90,7 @@ struct Conv {
   const float* x_scale;
   int64_t x_scale_stride;
 
-  DType type() const { return state.kind == GemmKind::i8 ? DType::i8 : DType::f32; }
+  DType type() const { return product_operand(state.kind); }
   int64_t element() const { return info(type()).bits / 8; }
 
   void tile(int64_t b, int64_t pixel, int64_t count) const;
@@ -60,8 +103,7 @@ void Conv::tile(int64_t b, int64_t pixel, int64_t count) const {
       static_cast<const std::byte*>(x) + b * e.channels * e.height * e.width * element();
   const void* taps = sample + pixel * element();
   int64_t ld = e.pixels();
-  // 8-bit products want dense rows; f32 ones read a picture's channels in place.
-  if (!e.is_pointwise() || type() == DType::i8) {
+  if (!reads_in_place(e, state.kind)) {
     void* matrix = scratch(Scratch::operand, static_cast<size_t>(e.depth() * count * element()));
     im2col(e, element(), sample, pixel, count, matrix);
     taps = matrix;
@@ -81,20 +123,11 @@ void* Conv::product(int64_t filter, int64_t filters, const void* taps, int64_t l
                     int64_t count) const {
   const int64_t depth = e.depth();
   const bool exact = state.kind == GemmKind::i8_f32;
-  const int64_t piece = exact ? std::min(kExactPiece, depth) : depth;
+  const int64_t piece = piece_of(state.kind, depth);
   auto* acc = scratch_of<int32_t>(Scratch::tile, filters * count);
   void* sums = exact ? scratch_of<float>(Scratch::extra, filters * count) : static_cast<void*>(acc);
   for (int64_t k = 0; k < depth; k += piece) {
-    Matmul::get({.a = type(),
-                 .b = type(),
-                 .c = state.kind == GemmKind::i8 ? DType::i32 : DType::f32,
-                 .m = filters,
-                 .n = count,
-                 .k = std::min(piece, depth - k),
-                 .lda = depth,
-                 .ldc = count,
-                 .ldb_k = ld,
-                 .ldb_n = 1})
+    conv_matmul(state.kind, filters, count, std::min(piece, depth - k), depth, ld)
         .run(state.w.as<std::byte>() + (filter * depth + k) * element(),
              static_cast<const std::byte*>(taps) + k * ld * element(), sums);
     if (exact) f32_to_i32(static_cast<float*>(sums), acc, filters * count, k > 0);
@@ -149,12 +182,15 @@ ConvExtents conv_extents(const Call& call, size_t x, size_t w) {
 }
 
 size_t conv_workspace(const Call& call, const KernelState* state) {
-  if (!needs_widening(call, static_cast<const ConvState&>(*state))) return 0;
-  return static_cast<size_t>(element_count(shape_of(call, 0))) * sizeof(float);
+  const auto& conv = static_cast<const ConvState&>(*state);
+  warm(conv_extents(call, conv.x_input, conv.w_input), conv.kind);
+  if (!needs_widening(call, conv)) return 0;
+  return static_cast<size_t>(element_count(shape_of(call, conv.x_input))) * sizeof(float);
 }
 
 void run_conv(const Call& call, const Buffers& buffers, const ConvState& state,
-              const ConvExtents& e, const float* x_scale, int64_t x_scale_stride) {
+              const float* x_scale, int64_t x_scale_stride) {
+  const ConvExtents e = conv_extents(call, state.x_input, state.w_input);
   const void* x = needs_widening(call, state) ? widened(call, buffers) : buffers.inputs[0];
   const Conv conv{call, buffers, state, e, x, x_scale, x_scale_stride};
   const int64_t pixels = pixels_of_tile(e, conv.element());

@@ -13,7 +13,7 @@ struct ConvState : KernelState {
   GemmKind kind = GemmKind::f32;  // f32, i8 or i8_f32
   Tensor w;                       // [filters, ...] in the kind's type (f32 for i8_f32)
   Tensor w_scale, bias;           // f32[filters], or empty
-  size_t residual_input = 0;
+  size_t x_input = 0, w_input = 1, residual_input = 3;
 };
 
 ConvExtents conv_extents(const Call& call, size_t x, size_t w);
@@ -21,6 +21,6 @@ ConvExtents conv_extents(const Call& call, size_t x, size_t w);
 size_t conv_workspace(const Call& call, const KernelState* state);
 // x_scale: one value (stride 0) or one a sample (1), or nullptr: no scales.
 void run_conv(const Call& call, const Buffers& buffers, const ConvState& state,
-              const ConvExtents& extents, const float* x_scale, int64_t x_scale_stride);
+              const float* x_scale, int64_t x_scale_stride);
 
 }  // namespace octavo::cpu

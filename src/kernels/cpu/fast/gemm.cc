@@ -93,18 +93,33 @@ const void* Gemm::operand(const Tile& tile, const void* x) const {
   return converted;
 }
 
+const Matmul& Gemm::product(const Tile& tile, int64_t k, int64_t ld) const {
+  const DType type = operand_type(weights_.kind());
+  return Matmul::get({.a = type,
+                      .b = type,
+                      .c = product_type(weights_.kind()),
+                      .m = tile.rows,
+                      .n = tile.cols,
+                      .k = k,
+                      .lda = k,
+                      .ldc = ld});
+}
+
+void Gemm::warm() const {
+  if (m_ == 0) return;
+  const int64_t last_k = weights_.k() - (weights_.pieces() - 1) * weights_.piece_k();
+  for (int64_t block : {int64_t{0}, row_blocks() - 1}) {
+    for (int64_t chunk : {int64_t{0}, weights_.chunks() - 1}) {
+      const Tile t = tile(block, chunk);
+      for (int64_t k : {weights_.piece_k(), last_k}) product(t, k, t.cols);
+    }
+  }
+}
+
 void Gemm::run(const Tile& tile, const void* x, void* acc, int64_t ld) const {
   if (weights_.kind() == GemmKind::i8_f32)
     return run_exact(tile, x, static_cast<int32_t*>(acc), ld);
-  const DType type = operand_type(weights_.kind());
-  Matmul::get({.a = type,
-               .b = type,
-               .c = product_type(weights_.kind()),
-               .m = tile.rows,
-               .n = tile.cols,
-               .k = weights_.k(),
-               .lda = weights_.k(),
-               .ldc = ld})
+  product(tile, weights_.k(), ld)
       .run(operand(tile, x), weights_.packed(tile.col / weights_.chunk_cols(), 0), acc);
 }
 
@@ -119,7 +134,7 @@ void Gemm::run_exact(const Tile& tile, const void* x, int32_t* acc, int64_t ld) 
     for (int64_t r = 0; r < tile.rows; ++r) {
       widen(type_, codes + r * weights_.k() + k0, a + r * k, k);
     }
-    Matmul::get({.m = tile.rows, .n = tile.cols, .k = k, .lda = k, .ldc = tile.cols})
+    product(tile, k, tile.cols)
         .run(a, weights_.packed(tile.col / weights_.chunk_cols(), piece), sums);
     for (int64_t r = 0; r < tile.rows; ++r) {
       f32_to_i32(sums + r * tile.cols, acc + r * ld, tile.cols, piece > 0);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/fast/epilogue.h"
+#include "kernels/cpu/fast/matmul.h"
 #include "tensor/tensor.h"
 
 namespace octavo::cpu {
@@ -53,6 +54,8 @@ class Gemm {
   // cache.
   Tile tile(int64_t index) const { return tile(index % row_blocks(), index / row_blocks()); }
   Tile tile(int64_t row_block, int64_t chunk) const;
+  // Makes the products that run() will use.
+  void warm() const;
   // Computes one tile from x into acc, whose rows are `ld` elements apart.
   void run(const Tile& tile, const void* x, void* acc, int64_t ld) const;
   // The tile in Scratch::tile, rows tile.cols apart.
@@ -60,6 +63,7 @@ class Gemm {
 
  private:
   const void* operand(const Tile& tile, const void* x) const;
+  const Matmul& product(const Tile& tile, int64_t k, int64_t ld) const;
   void run_exact(const Tile& tile, const void* x, int32_t* acc, int64_t ld) const;
 
   const PackedWeights& weights_;

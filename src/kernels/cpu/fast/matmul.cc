@@ -1,5 +1,6 @@
 #include "kernels/cpu/fast/matmul.h"
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <array>
@@ -7,10 +8,13 @@
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/threads.h"
 #include "kernels/cpu/fast/isa.h"
 #include "kernels/cpu/fast/scratch.h"
@@ -56,7 +60,12 @@ memory::data_type type(DType dtype) {
   }
 }
 
-dnnl::matmul::primitive_desc describe(const MatmulDesc& d, const memory::desc& b) {
+std::string text(const MatmulDesc& d) {
+  return fmt::format("{} x {} -> {}, m {} n {} k {}, lda {} ldb {} {} ldc {}", name(d.a), name(d.b),
+                     name(d.c), d.m, d.n, d.k, d.lda, d.ldb_k, d.ldb_n, d.ldc);
+}
+
+dnnl::matmul::primitive_desc describe(const MatmulDesc& d, const memory::desc& b) try {
   const memory::desc a({d.m, d.k}, type(d.a), memory::dims{d.lda, 1});
   const memory::desc c({d.m, d.n}, type(d.c), memory::dims{d.ldc, 1});
   dnnl::primitive_attr attr;
@@ -67,6 +76,8 @@ dnnl::matmul::primitive_desc describe(const MatmulDesc& d, const memory::desc& b
     attr.set_post_ops(sum);
   }
   return dnnl::matmul::primitive_desc(engine(), a, b, c, attr);
+} catch (const dnnl::error& e) {
+  OCTAVO_FAIL(internal, "oneDNN has no product {}: {}", text(d), e.what());
 }
 
 memory::desc packed_layout(DType a, DType b, DType c, int64_t n, int64_t k) {
@@ -103,9 +114,9 @@ struct MatmulRegistry {
       if (auto it = products.find(desc); it != products.end()) return *it->second;
     }
     std::unique_lock lock(mutex);
-    std::unique_ptr<Matmul>& slot = products[desc];
-    if (!slot) slot.reset(new Matmul(desc, products.size() - 1));
-    return *slot;
+    if (auto it = products.find(desc); it != products.end()) return *it->second;
+    std::unique_ptr<Matmul> made(new Matmul(desc, products.size()));
+    return *products.emplace(desc, std::move(made)).first->second;
   }
 };
 
@@ -119,6 +130,9 @@ Matmul::Matmul(const MatmulDesc& d, size_t id) {
   const memory::desc b = packed ? packed_layout(d.a, d.b, d.c, d.n, d.k)
                                 : memory::desc({d.k, d.n}, type(d.b), {d.ldb_k, d.ldb_n});
   const auto pd = describe(d, b);
+  if (std::string_view(pd.impl_info_str()).starts_with("ref")) {
+    log_info("oneDNN has only slow code for the product {}", text(d));
+  }
   impl_ = new Impl{
       id, dnnl::matmul(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc(), pd.scratchpad_desc()};
 }

@@ -21,7 +21,7 @@ struct MatmulDesc {
 
 class Matmul {
  public:
-  // Made on the first call with `desc`.
+  // Made on the first call with `desc`, which takes milliseconds: kernels call it while planning.
   static const Matmul& get(const MatmulDesc& desc);
 
   // c may not overlap a or b; b is packed where desc says so. Thread-safe.

@@ -35,6 +35,13 @@ Epilogue make_epilogue(const Call& call, const Buffers& buffers, const ProductSt
   return e;
 }
 
+Gemm make_gemm(const Call& call, const ProductState& state) {
+  const int64_t rows = leading_rows(shape_of(call, state.inputs.x));
+  const DType type = call.inputs[state.inputs.x]->dtype;
+  if (state.out.mode != OutMode::dynamic_row) return Gemm(state.weights, type, rows);
+  return Gemm(state.weights, type, rows, kDynamicRows);
+}
+
 void run_tiles(const Call& call, const Gemm& gemm, const void* x, const Epilogue& e,
                const OutQuant& out) {
   parallel_for(gemm.tiles(), 1, [&](int64_t begin, int64_t end) {
@@ -113,6 +120,7 @@ Verdict supports_product(const Call& call, const ProductInputs& in) {
 
 size_t product_workspace(const Call& call, const KernelState* state) {
   const auto& product = static_cast<const ProductState&>(*state);
+  make_gemm(call, product).warm();
   if (product.out.mode != OutMode::dynamic_tensor) return 0;
   return static_cast<size_t>(element_count(call.outputs[0].shape)) * sizeof(float);
 }
@@ -123,9 +131,7 @@ void run_product(const Call& call, const Buffers& buffers, const ProductState& s
   const ProductInputs& in = state.inputs;
   const OutQuant& out = state.out;
   const int64_t rows = leading_rows(shape_of(call, in.x)), n = state.weights.n();
-  const bool by_rows = out.mode == OutMode::dynamic_row;
-  const Gemm gemm = by_rows ? Gemm(state.weights, call.inputs[in.x]->dtype, rows, kDynamicRows)
-                            : Gemm(state.weights, call.inputs[in.x]->dtype, rows);
+  const Gemm gemm = make_gemm(call, state);
   Epilogue e = make_epilogue(call, buffers, state, rows);
   e.x_scale = x_scale ? x_scale : e.w_scale ? &kOne : nullptr;
   e.x_scale_stride = x_scale ? x_scale_stride : 0;

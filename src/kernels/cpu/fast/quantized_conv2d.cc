@@ -63,6 +63,7 @@ std::shared_ptr<const KernelState> make_state(const Call& call, GemmKind kind, T
   state->w = std::move(w);
   if (scales_by_row(call)) state->w_scale = row_scales(call);
   state->bias = constant_f32(call, kBias);
+  state->w_input = kW;
   state->residual_input = kResidual;
   return state;
 }
@@ -78,7 +79,7 @@ std::shared_ptr<const KernelState> prepare_decoded(const Call& call) {
 }
 
 void launch(const Call& call, const KernelState* state, const Buffers& buffers) {
-  run_conv(call, buffers, static_cast<const ConvState&>(*state), conv_extents(call, kX, kW),
+  run_conv(call, buffers, static_cast<const ConvState&>(*state),
            static_cast<const float*>(data_of(call, buffers, kXScale)), x_scale_stride(call));
 }
 
