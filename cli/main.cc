@@ -28,6 +28,10 @@ int exit_code(ErrorCode code) {
       return 5;
     case ErrorCode::not_finite:
       return 6;
+    case ErrorCode::out_of_memory:
+      return 7;
+    case ErrorCode::device:
+      return 8;
     case ErrorCode::cancelled:
       return 130;
     case ErrorCode::internal:
@@ -43,7 +47,8 @@ std::string footer() {
   text +=
       "Exit codes: 0 done · 1 judged or compared and found wanting · 2 wrong arguments · 3 bad "
       "file\n"
-      "  4 system or disk · 5 not supported · 6 not finite · 70 our bug · 130 interrupted\n";
+      "  4 system or disk · 5 not supported · 6 not finite · 7 out of device memory\n"
+      "  8 device failed · 70 our bug · 130 interrupted\n";
   return text;
 }
 

@@ -12,6 +12,8 @@ enum class ErrorCode {
   unsupported,       // valid, but no kernel or family here can do it
   not_finite,        // NaN or Inf where numbers are needed
   cancelled,         // the user interrupted
+  out_of_memory,     // a device has not the memory asked for
+  device,            // a device failed or was lost
   internal,          // our own bug
 };
 

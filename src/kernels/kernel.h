@@ -14,6 +14,8 @@
 
 namespace octavo {
 
+class Device;  // kernels/device.h
+
 // One concrete problem: an op over operands of known types and shapes.
 struct Operand {
   DType dtype = DType::f32;
@@ -25,7 +27,8 @@ struct Call {
   Attrs attrs;
   std::vector<std::optional<Operand>> inputs;  // empty where an optional input is absent
   std::vector<Operand> outputs;
-  std::string name;  // the node's first output, for messages
+  std::string name;          // the node's first output, for messages
+  Device* device = nullptr;  // nullptr: the host's CPU
 };
 
 // Supported, or the reason why not.
@@ -42,15 +45,16 @@ struct KernelState {
   virtual size_t bytes() const { return 0; }  // resident memory
 };
 
-// Addresses for one launch, parallel to Call::inputs and outputs; nullptr where absent. No two
-// buffers overlap, except that an element-wise kernel's output may be one of its inputs if the
+// Addresses on the call's device for one launch, parallel to Call::inputs and outputs; nullptr where
+// absent. No two buffers overlap, except that an element-wise kernel's output may be one of its inputs if the
 // kernel says `in_place`.
 struct Buffers {
   std::span<const void* const> inputs;
   std::span<void* const> outputs;
-  void* workspace = nullptr;  // 64-byte aligned, workspace() bytes
+  void* workspace = nullptr;  // workspace() bytes, 64-byte aligned (256 on a device)
 };
 
+// On a device, launch() only puts work on the device's stream.
 struct Kernel {
   const char* name;  // "linear_f32_onednn", "linear_ref"
   Op op;
@@ -63,18 +67,21 @@ struct Kernel {
   bool in_place = false;  // outputs[0] may alias inputs[0]
 };
 
-// Kernels of one op on the CPU, best first, `*_ref` last.
+// Kernels of one op, best first; on the CPU `*_ref` is last. Without CUDA the second is empty.
 std::span<const Kernel> cpu_kernels(Op op);
+std::span<const Kernel> cuda_kernels(Op op);
+// Those of the device (nullptr: the CPU).
+std::span<const Kernel> kernels_of(const Device* device, Op op);
 
 struct Selection {
   const Kernel* kernel = nullptr;
   std::vector<std::string> refusals;  // "linear_i8_onednn: weight format e4m3 is not i8"
 };
 // The first kernel that supports the call. Error{unsupported} with all refusals when none does.
-// reference_only skips everything but `*_ref`.
+// reference_only skips everything but `*_ref`, which only the CPU has.
 Selection select_kernel(const Call& call, bool reference_only = false);
 
-// Runs one kernel at once on the addresses of the inputs (nullptr where absent).
+// Runs one CPU kernel at once on the addresses of the inputs (nullptr where absent).
 std::vector<Tensor> run_kernel(const Kernel& kernel, const Call& call,
                                std::span<const void* const> inputs);
 // Runs one call at once (constant folding, tests): selects, prepares, launches. An

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "base/check.h"
+#include "kernels/device.h"
 #include "kernels/kernel.h"
 
 namespace octavo {
@@ -25,9 +26,13 @@ std::string describe(const Call& call) {
 
 }  // namespace
 
+std::span<const Kernel> kernels_of(const Device* device, Op op) {
+  return device == nullptr ? cpu_kernels(op) : cuda_kernels(op);
+}
+
 Selection select_kernel(const Call& call, bool reference_only) {
   Selection selection;
-  for (const Kernel& kernel : cpu_kernels(call.op)) {
+  for (const Kernel& kernel : kernels_of(call.device, call.op)) {
     if (reference_only && !is_reference(kernel)) continue;
     const Verdict verdict = kernel.supports(call);
     if (verdict.supported) {
@@ -36,7 +41,9 @@ Selection select_kernel(const Call& call, bool reference_only) {
     }
     selection.refusals.push_back(fmt::format("{}: {}", kernel.name, verdict.reason));
   }
-  OCTAVO_FAIL(unsupported, "[{}] no kernel for {}: {}", call.name, describe(call),
+  if (selection.refusals.empty()) selection.refusals.push_back("there is none for this op");
+  OCTAVO_FAIL(unsupported, "[{}] no kernel on {} for {}: {}", call.name,
+              call.device ? call.device->info().label : "the CPU", describe(call),
               fmt::join(selection.refusals, "; "));
 }
 

@@ -1,0 +1,45 @@
+#pragma once
+#include <cuda_runtime.h>
+
+#include <memory>
+
+#include "kernels/device.h"
+#include "kernels/kernel.h"
+
+namespace octavo::cuda {
+
+class Libraries;  // handles of cuBLASLt and cuDNN, libraries.h
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(int index);
+  ~CudaDevice() override;
+
+  const DeviceInfo& info() const override { return info_; }
+  void activate() override;
+  std::shared_ptr<void> allocate(size_t bytes, std::string_view what) override;
+  size_t free_bytes() override;
+  void upload(void* to, const void* from, size_t bytes) override;
+  void download(void* to, const void* from, size_t bytes) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void fill(void* to, uint8_t value, size_t bytes) override;
+  void synchronize() override;
+  std::unique_ptr<Recording> record(const std::function<void()>& launches) override;
+  double time(const std::function<void()>& launches) override;
+
+  cudaStream_t stream() const { return stream_; }
+  // A word that kernels set when they meet a value that is not finite where numbers are needed;
+  // synchronize() reports it.
+  uint32_t* not_finite_flag() const { return not_finite_; }
+  Libraries& libraries();
+
+ private:
+  DeviceInfo info_;
+  cudaStream_t stream_ = nullptr;
+  uint32_t* not_finite_ = nullptr;  // in host memory that the device writes
+  std::unique_ptr<Libraries> libraries_;
+};
+
+inline CudaDevice& device_of(const Call& call) { return static_cast<CudaDevice&>(*call.device); }
+
+}  // namespace octavo::cuda
