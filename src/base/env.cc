@@ -15,6 +15,8 @@ constexpr std::array kTable{
     EnvVar{"OCTAVO_DISABLE_PASSES", "names, comma-separated", "none", "graph passes to leave out"},
     EnvVar{"OCTAVO_KERNELS", "ref|fast", "fast", "ref: only the reference kernels"},
     EnvVar{"OCTAVO_PLAN_REUSE", "0|1", "1", "0: every value gets memory of its own"},
+    EnvVar{"OCTAVO_PLAN_RECORD", "0|1", "1",
+           "0: kernels on a device are launched one by one, not replayed"},
     EnvVar{"OCTAVO_CPU_ISA", "oneDNN ISA name, as avx2", "what the CPU has",
            "cap on the instructions that CPU kernels use"},
 };

@@ -7,6 +7,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "tensor/tensor.h"
 
 namespace octavo {
 
@@ -41,14 +44,21 @@ class Device {
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   // In stream order, asynchronous.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  // `height` pieces of `width` bytes, whose starts are a pitch apart.
+  virtual void copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                       size_t height) = 0;
   virtual void fill(void* to, uint8_t value, size_t bytes) = 0;
   virtual void synchronize() = 0;  // Error{device} with what went wrong since the last call
 
   // What `launches` puts on the stream, which must not allocate or synchronize.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& launches) = 0;
-  // Seconds that the device spends on what `launches` puts on the stream.
-  virtual double time(const std::function<void()>& launches) = 0;
+  // Seconds that the device spends on each of `work`, which are put on the stream without a pause.
+  virtual std::vector<double> time(const std::vector<std::function<void()>>& work) = 0;
 };
+
+// Copies between the host and the device; a tensor that is there already is returned as it is.
+Tensor to_device(Device& device, const Tensor& tensor, std::string_view what);
+Tensor to_host(Device& device, const Tensor& tensor);
 
 // "cpu" (nullptr), "cuda" or "cuda:N". Error{unsupported} says why not: built without CUDA, no
 // driver, a driver too old, no such device, no kernels for its architecture.

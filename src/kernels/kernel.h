@@ -45,9 +45,9 @@ struct KernelState {
   virtual size_t bytes() const { return 0; }  // resident memory
 };
 
-// Addresses on the call's device for one launch, parallel to Call::inputs and outputs; nullptr where
-// absent. No two buffers overlap, except that an element-wise kernel's output may be one of its inputs if the
-// kernel says `in_place`.
+// Addresses on the call's device for one launch, parallel to Call::inputs and outputs; nullptr
+// where absent. No two buffers overlap, except that an element-wise kernel's output may be one of
+// its inputs if the kernel says `in_place`.
 struct Buffers {
   std::span<const void* const> inputs;
   std::span<void* const> outputs;

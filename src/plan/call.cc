@@ -10,8 +10,9 @@ Operand make_operand(const Value& value, const Bindings& bindings) {
 
 }  // namespace
 
-Call make_call(const Graph& graph, const Node& node, const Bindings& bindings) {
-  Call call{node.op, node.attrs.substitute(bindings), {}, {}, graph.value(node.outputs[0]).name};
+Call make_call(const Graph& graph, const Node& node, const Bindings& bindings, Device* device) {
+  Call call{node.op, node.attrs.substitute(bindings),   {},
+            {},      graph.value(node.outputs[0]).name, device};
   for (ValueId id : node.inputs) {
     call.inputs.push_back(id == kNoValue ? std::nullopt
                                          : std::optional(make_operand(graph.value(id), bindings)));

@@ -25,6 +25,11 @@ PlanOptions with_environment(PlanOptions options) {
                  *reuse);
     options.reuse_memory &= *reuse == "1";
   }
+  if (const auto record = env("OCTAVO_PLAN_RECORD")) {
+    OCTAVO_CHECK(*record == "0" || *record == "1", "OCTAVO_PLAN_RECORD is \"{}\"; expected 0 or 1",
+                 *record);
+    options.record &= *record == "1";
+  }
   return options;
 }
 
@@ -41,15 +46,19 @@ class Planner {
       : options_(options), cache_(cache), plan_(std::make_shared<Plan>()) {
     plan_->graph = graph;
     plan_->bindings = bindings;
+    plan_->device = options.device;
+    plan_->record = options.record;
   }
 
   std::shared_ptr<const Plan> run() {
     check_symbols();
+    if (options_.device) options_.device->activate();
     collect_constants();
     for (size_t i = 0; i < plan_->graph.nodes().size(); ++i) plan_node(static_cast<NodeId>(i));
     name_tensors();
     const Storage storage = assign_storage(plan_->graph, plan_->nodes, constant_index_, options_);
     place_nodes(storage);
+    if (options_.device) make_resident();
     return plan_;
   }
 
@@ -80,7 +89,7 @@ class Planner {
   void plan_node(NodeId id) {
     const Node& node = plan_->graph.node(id);
     PlannedNode planned;
-    planned.call = make_call(plan_->graph, node, plan_->bindings);
+    planned.call = make_call(plan_->graph, node, plan_->bindings, options_.device.get());
     planned.output_values = node.outputs;
     if (!is_alias(planned.call)) select(planned);
     count_work(node, planned);
@@ -148,6 +157,24 @@ class Planner {
     plan_->arena_bytes = storage.arena_bytes;
   }
 
+  // Copies the constants that launches read to the device.
+  void make_resident() {
+    plan_->resident.resize(plan_->constants.size());
+    const auto need = [&](const Slot& slot, const std::string& name) {
+      if (slot.kind != Slot::Kind::constant) return;
+      Tensor& resident = plan_->resident[slot.offset];
+      if (resident.has_data()) return;
+      resident = cache_.resident(*options_.device, plan_->constants[slot.offset], name);
+    };
+    for (size_t i = 0; i < plan_->nodes.size(); ++i) {
+      const PlannedNode& planned = plan_->nodes[i];
+      for (const Slot& slot : planned.inputs) {
+        if (planned.kernel != nullptr) need(slot, "a constant of " + planned.call.name);
+      }
+    }
+    for (const Plan::OutputCopy& copy : plan_->output_copies) need(copy.from, "an output");
+  }
+
   const PlanOptions& options_;
   StateCache& cache_;
   std::shared_ptr<Plan> plan_;
@@ -164,11 +191,32 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindin
   return Planner(graph, bindings, resolved, cache ? *cache : own).run();
 }
 
+size_t device_slot_bytes(const Tensor& tensor) { return (tensor.bytes() + 255) / 256 * 256; }
+
+size_t device_slot_bytes(const PlannedTensor& tensor) {
+  return device_slot_bytes(Tensor::typed(tensor.dtype, tensor.shape));
+}
+
+size_t Plan::device_io_bytes() const {
+  size_t bytes = 0;
+  for (const auto* tensors : {&inputs, &outputs}) {
+    for (const PlannedTensor& t : *tensors) bytes += device_slot_bytes(t);
+  }
+  return bytes;
+}
+
 size_t resident_bytes(std::span<const std::shared_ptr<const Plan>> plans) {
   std::unordered_set<const void*> seen;
   size_t bytes = 0;
   for (const auto& plan : plans) {
     bytes += plan->arena_bytes + plan->workspace_bytes;
+    if (plan->device) {
+      bytes += plan->device_io_bytes();
+      for (const Tensor& tensor : plan->resident) {
+        if (seen.insert(tensor.address()).second && tensor.has_data()) bytes += tensor.bytes();
+      }
+      continue;
+    }
     for (const PlannedNode& node : plan->nodes) {
       if (node.kernel == nullptr) continue;
       const size_t prepared = node.state ? node.state->bytes() : 0;

@@ -9,13 +9,18 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "kernels/device.h"
 #include "kernels/kernel.h"
 
 namespace octavo {
 
 struct PlanOptions {
-  bool reference_kernels = false;  // also OCTAVO_KERNELS=ref
-  bool reuse_memory = true;        // OCTAVO_PLAN_REUSE=0 too gives every value its own memory
+  std::shared_ptr<Device> device = {};  // nullptr: the CPU
+  bool reference_kernels = false;       // also OCTAVO_KERNELS=ref
+  bool reuse_memory = true;             // OCTAVO_PLAN_REUSE=0 too gives every value its own memory
+  // On a device, a plan that runs again is recorded and replayed; OCTAVO_PLAN_RECORD=0 launches
+  // every kernel anew, with the same bits.
+  bool record = true;
   // Graph outputs that observers look at while the plan runs, and that are not returned.
   std::set<std::string> observed = {};
 };
@@ -44,6 +49,10 @@ struct PlannedTensor {
   Shape shape;
 };
 
+// Bytes of a tensor in the block that holds a device plan's inputs or outputs one after the other.
+size_t device_slot_bytes(const Tensor& tensor);
+size_t device_slot_bytes(const PlannedTensor& tensor);
+
 struct Plan {
   Graph graph;
   Bindings bindings;
@@ -56,11 +65,17 @@ struct Plan {
   };
   std::vector<OutputCopy> output_copies;
   std::vector<Tensor> constants;
+  std::shared_ptr<Device> device;
+  std::vector<Tensor> resident;  // on a device: the constants that kernels read, there
+  bool record = true;
   size_t arena_bytes = 0, workspace_bytes = 0;
+
+  // What inputs and outputs take on the device, each rounded up to 256 bytes.
+  size_t device_io_bytes() const;
 };
 
-// Prepared weights, constants that kernels read (those of kernels that prepare nothing), and
-// arenas; what several plans share counts once.
+// Prepared weights, constants that kernels read (those of kernels that prepare nothing), inputs and
+// outputs that a device keeps, and arenas; what several plans share counts once.
 size_t resident_bytes(std::span<const std::shared_ptr<const Plan>> plans);
 
 // Prepared states are reused from `cache` when the same node was prepared for other extents: packed

@@ -50,6 +50,24 @@ std::shared_ptr<const KernelState> StateCache::get(const Kernel& kernel, const C
   return state;
 }
 
+Tensor StateCache::resident(Device& device, const Tensor& constant, std::string_view name) {
+  const std::string key =
+      fmt::format("{}@{}+{}", device.info().label, constant.data(), constant.bytes());
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const void> memory;
+  if (const auto found = residents_.find(key); found != residents_.end()) {
+    memory = found->second.lock();
+  }
+  if (!memory) {
+    std::erase_if(residents_, [](const auto& entry) { return entry.second.expired(); });
+    auto fresh = device.allocate(constant.bytes(), name);
+    device.upload(fresh.get(), constant.data(), constant.bytes());
+    memory = std::move(fresh);
+    residents_[key] = memory;
+  }
+  return Tensor::on_device(constant.dtype(), constant.shape(), memory.get(), memory);
+}
+
 std::shared_ptr<StateCache> make_state_cache() { return std::make_shared<StateCache>(); }
 
 }  // namespace octavo

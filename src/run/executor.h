@@ -23,38 +23,29 @@ struct NodeProfile {
   int64_t calls = 0;
 };
 
+// Where a device's results go. The CPU's are on the host.
+enum class Results : uint8_t { on_host, on_device };
+
+class Runner;
+
 // Runs a plan over its own arena. Not thread-safe; make one executor a thread, plans are shared.
 class Executor {
  public:
   explicit Executor(std::shared_ptr<const Plan> plan);
-  // Inputs by name; missing, surplus, wrong dtype or shape: Error names input, found, expected.
-  // Outputs are fresh tensors by output name.
-  TensorMap run(const TensorMap& inputs, const Observer& observer = nullptr);
-  const Plan& plan() const { return *plan_; }
-  std::shared_ptr<const Plan> shared_plan() const { return plan_; }
+  ~Executor();
+  Executor(Executor&&) noexcept;
+  // Inputs by name, on the host or on the plan's device; missing, surplus, wrong dtype or shape:
+  // Error names input, found, expected. Outputs are fresh tensors by output name.
+  TensorMap run(const TensorMap& inputs, const Observer& observer = nullptr,
+                Results results = Results::on_host);
+  const Plan& plan() const;
+  std::shared_ptr<const Plan> shared_plan() const;
   // Times are summed over the runs since profiling was switched on; one entry a node.
   void set_profiling(bool on);
-  const std::vector<NodeProfile>& profile() const { return profile_; }
+  const std::vector<NodeProfile>& profile() const;
 
  private:
-  // Addresses of one node's operands.
-  struct Pointers {
-    std::vector<const void*> inputs;
-    std::vector<void*> outputs;
-  };
-
-  void take_inputs(const TensorMap& inputs);
-  void patch_pointers();
-  const void* address(const Slot& slot) const;
-  void launch(size_t node);
-  void observe(size_t node, const Observer& observer) const;
-
-  std::shared_ptr<const Plan> plan_;
-  Tensor arena_, workspace_;
-  std::vector<Tensor> inputs_, outputs_;  // of the run in progress
-  std::vector<Pointers> pointers_;        // by node
-  bool profiling_ = false;
-  std::vector<NodeProfile> profile_;
+  std::unique_ptr<Runner> runner_;
 };
 
 }  // namespace octavo

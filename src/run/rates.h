@@ -30,13 +30,16 @@ class RateRunner {
              const std::shared_ptr<StateCache>& cache);
   void run_all_steps(Stage& stage, const Bindings& bindings);
   void run_as_one_batch(Stage& stage, const Bindings& bindings);
+  void pack_steps(Device& device);
   TensorMap batch_inputs(const Graph& graph) const;
+  Tensor stack(const std::vector<const Tensor*>& parts) const;
   void report_taps(const TensorMap& values, const Observer& observer) const;
 
   std::set<std::string> results_;  // public outputs of the graph
   Stage request_, schedule_, trajectory_, step_;
   TensorMap request_values_;            // request-rate inputs and what was made of them
   std::vector<TensorMap> step_values_;  // the same for each step: schedule and trajectory
+  std::shared_ptr<Device> device_;
 };
 
 }  // namespace octavo

@@ -44,11 +44,13 @@ Executor& Stage::executor_for(const Bindings& bindings) {
 void Stage::observe_operands(const TensorMap& inputs, const Observer& observer) const {
   for (const auto& [id, tapped] : operand_taps_) {
     const Value& value = graph_.value(id);
-    observer(tapped, value.constant ? *value.constant : inputs.at(value.name));
+    const Tensor& tensor = value.constant ? *value.constant : inputs.at(value.name);
+    observer(tapped, tensor.is_on_device() ? to_host(*device(), tensor) : tensor);
   }
 }
 
-TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer) {
+TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
+                     Results where) {
   Bindings own;
   for (const std::string& symbol : graph_.symbols()) {
     const auto found = bindings.find(symbol);
@@ -63,13 +65,14 @@ TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Ob
     if (found != inputs.end()) wanted.insert(*found);
   }
   Executor& executor = executor_for(own);
-  if (!observer || !every_step_) return executor.run(wanted);
+  if (!observer || !every_step_) return executor.run(wanted, nullptr, where);
 
-  TensorMap results = executor.run(wanted, [&](const std::string& value, const Tensor& tensor) {
+  const auto show = [&](const std::string& value, const Tensor& tensor) {
     const auto taps = made_taps_.find(value);
     if (taps == made_taps_.end()) return;
     for (const std::string& tapped : taps->second) observer(tapped, tensor);
-  });
+  };
+  TensorMap results = executor.run(wanted, show, where);
   observe_operands(wanted, observer);
   return results;
 }

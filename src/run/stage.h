@@ -22,11 +22,13 @@ class Stage {
   Stage(Graph graph, PlanOptions options, bool every_step, std::shared_ptr<StateCache> cache);
 
   const Graph& graph() const { return graph_; }
+  Device* device() const { return options_.device.get(); }
   bool empty() const { return graph_.outputs().empty(); }
   // Takes the inputs that the graph has out of `inputs`, which may hold others. Observers are told
   // of tapped values, under their names in the source graph. Error names a symbol that `bindings`
   // lacks.
-  TensorMap run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer);
+  TensorMap run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
+                Results where = Results::on_host);
 
   void set_profiling(bool on);
   void collect_profile(std::vector<NodeProfile>& rows) const;

@@ -101,6 +101,13 @@ Tensor Tensor::view(DType dtype, Shape shape, const void* data, std::shared_ptr<
   return t;
 }
 
+Tensor Tensor::on_device(DType dtype, Shape shape, const void* address,
+                         std::shared_ptr<const void> owner) {
+  Tensor t = view(dtype, std::move(shape), address, std::move(owner));
+  t.on_device_ = true;
+  return t;
+}
+
 Tensor Tensor::scalar(float value) { return from({value}, {}); }
 
 Tensor Tensor::from(const std::vector<float>& values, Shape shape) {
@@ -118,6 +125,12 @@ int64_t Tensor::dim(int axis) const {
 }
 
 size_t Tensor::bytes() const { return checked_bytes(dtype_, shape_); }
+
+const void* Tensor::data() const {
+  OCTAVO_CHECK_CODE(internal, !on_device_, "{} of shape {} lies on a device, not on the host",
+                    name(dtype_), to_string(shape_));
+  return data_;
+}
 
 void* Tensor::mutable_data() {
   OCTAVO_ASSERT(writable_);
@@ -164,7 +177,7 @@ Tensor Tensor::to(DType dtype) const {
   const RowView view = padded ? row_view(shape_) : RowView{elements(), 1};
   const int64_t src_step = row_bytes(dtype_, view.row_elements);
   const int64_t dst_step = row_bytes(dtype, view.row_elements);
-  const auto* src = static_cast<const std::byte*>(data_);
+  const auto* src = static_cast<const std::byte*>(data());
   auto* dst = static_cast<std::byte*>(out.mutable_data());
   const int64_t grain =
       std::max<int64_t>(1, kConvertGrain / std::max<int64_t>(1, view.row_elements));
@@ -186,7 +199,7 @@ std::vector<float> Tensor::to_floats() const {
 Tensor Tensor::clone() const {
   if (!has_data()) return *this;
   Tensor t = empty(dtype_, shape_);
-  std::memcpy(t.mutable_data(), data_, bytes());
+  std::memcpy(t.mutable_data(), data(), bytes());
   return t;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// A dense row-major tensor on the host. Copying a Tensor shares its storage. A Tensor may have a
-// type and no data (a model built from its config alone).
+// A dense row-major tensor. Copying a Tensor shares its storage. A Tensor may have a type and no
+// data (a model built from its config alone). It lies in the host's memory or a device's; only the
+// host's can be read here.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,9 @@ class Tensor {
   static Tensor zeros(DType dtype, Shape shape);
   static Tensor typed(DType dtype, Shape shape);  // no data
   static Tensor view(DType dtype, Shape shape, const void* data, std::shared_ptr<const void> owner);
+  // In a device's memory (kernels/device.h): can be handed on, cut and reshaped.
+  static Tensor on_device(DType dtype, Shape shape, const void* address,
+                          std::shared_ptr<const void> owner);
   static Tensor scalar(float value);
   static Tensor from(const std::vector<float>& values, Shape shape);
 
@@ -35,12 +39,14 @@ class Tensor {
   int64_t elements() const { return element_count(shape_); }
   size_t bytes() const;
   bool has_data() const { return data_ != nullptr; }
+  bool is_on_device() const { return on_device_; }
 
-  const void* data() const { return data_; }
-  void* mutable_data();  // only for storage that this process allocated
+  const void* address() const { return data_; }  // wherever it lies
+  const void* data() const;                      // Error{internal} unless on the host
+  void* mutable_data();                          // only for storage that this process allocated
   template <class T>
   const T* as() const {
-    return static_cast<const T*>(data_);
+    return static_cast<const T*>(data());
   }
   template <class T>
   T* as_mutable() {
@@ -58,6 +64,7 @@ class Tensor {
   Shape shape_;
   const void* data_ = nullptr;
   bool writable_ = false;
+  bool on_device_ = false;
   std::shared_ptr<const void> owner_;
 };
 

@@ -23,7 +23,8 @@ const DeviceInfo& device_info(const Call& call);
 // device reports it as Error{not_finite} when it is synchronized.
 uint32_t* not_finite_flag(const Call& call);
 
-// Launches that the hardware refuses are errors that name the layer. Pointers may be given as void*.
+// Launches that the hardware refuses are errors that name the layer. Pointers may be given as
+// void*.
 template <class... Parameters, class... Arguments>
 void launch(const Call& call, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             size_t shared_bytes, Arguments&&... arguments) {

@@ -156,6 +156,14 @@ void CudaDevice::copy(void* to, const void* from, size_t bytes) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
 }
 
+void CudaDevice::copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                         size_t width, size_t height) {
+  if (width == 0 || height == 0) return;
+  check(cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, height, cudaMemcpyDeviceToDevice,
+                          stream_),
+        "copying");
+}
+
 void CudaDevice::fill(void* to, uint8_t value, size_t bytes) {
   if (bytes == 0) return;
   check(cudaMemsetAsync(to, value, bytes, stream_), "filling memory");
@@ -186,14 +194,20 @@ std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& launc
   return std::make_unique<GraphRecording>(graph, stream_);
 }
 
-double CudaDevice::time(const std::function<void()>& launches) {
+std::vector<double> CudaDevice::time(const std::vector<std::function<void()>>& work) {
   activate();
-  Event begin, end;
-  begin.record(stream_);
-  launches();
-  end.record(stream_);
-  end.wait();
-  return end.milliseconds_since(begin) / 1e3;
+  std::vector<Event> marks(work.size() + 1);
+  marks[0].record(stream_);
+  for (size_t i = 0; i < work.size(); ++i) {
+    work[i]();
+    marks[i + 1].record(stream_);
+  }
+  marks.back().wait();
+  std::vector<double> seconds;
+  for (size_t i = 0; i < work.size(); ++i) {
+    seconds.push_back(marks[i + 1].milliseconds_since(marks[i]) / 1e3);
+  }
+  return seconds;
 }
 
 namespace {

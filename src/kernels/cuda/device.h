@@ -22,10 +22,12 @@ class CudaDevice : public Device {
   void upload(void* to, const void* from, size_t bytes) override;
   void download(void* to, const void* from, size_t bytes) override;
   void copy(void* to, const void* from, size_t bytes) override;
+  void copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+               size_t height) override;
   void fill(void* to, uint8_t value, size_t bytes) override;
   void synchronize() override;
   std::unique_ptr<Recording> record(const std::function<void()>& launches) override;
-  double time(const std::function<void()>& launches) override;
+  std::vector<double> time(const std::vector<std::function<void()>>& work) override;
 
   cudaStream_t stream() const { return stream_; }
   // A word that kernels set when they meet a value that is not finite where numbers are needed;

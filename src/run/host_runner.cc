@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "run/runner.h"
+
+namespace octavo {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Tensor bytes(size_t n) { return Tensor::empty(DType::u8, {static_cast<int64_t>(n)}); }
+
+// Kernels read elements through typed pointers; a view of a file may start anywhere.
+bool is_aligned(const Tensor& tensor) {
+  const auto element = static_cast<uintptr_t>(std::max(1, info(tensor.dtype()).bits / 8));
+  return reinterpret_cast<uintptr_t>(tensor.data()) % element == 0;
+}
+
+class HostRunner : public Runner {
+ public:
+  explicit HostRunner(std::shared_ptr<const Plan> plan)
+      : Runner(std::move(plan)),
+        arena_(bytes(plan_->arena_bytes)),
+        workspace_(bytes(plan_->workspace_bytes)),
+        outputs_(plan_->outputs.size()) {}
+
+  TensorMap run(std::vector<Tensor> inputs, const Observer& observer, Results) override;
+
+ private:
+  const void* address(const Slot& slot) const;
+  void launch_timed(size_t node);
+  void observe(size_t node, const Observer& observer) const;
+
+  Tensor arena_, workspace_;
+  std::vector<Tensor> inputs_, outputs_;  // of the run in progress
+};
+
+const void* HostRunner::address(const Slot& slot) const {
+  switch (slot.kind) {
+    case Slot::Kind::none:
+      return nullptr;
+    case Slot::Kind::arena:
+      return arena_.as<std::byte>() + slot.offset;
+    case Slot::Kind::constant:
+      return plan_->constants[slot.offset].data();
+    case Slot::Kind::input:
+      return inputs_[slot.offset].data();
+    case Slot::Kind::output:
+      return outputs_[slot.offset].data();
+  }
+  return nullptr;
+}
+
+void HostRunner::launch_timed(size_t n) {
+  const auto start = Clock::now();
+  launch(n, workspace_.mutable_data());
+  if (profiling_) count(n, std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+void HostRunner::observe(size_t n, const Observer& observer) const {
+  const PlannedNode& node = plan_->nodes[n];
+  for (size_t k = 0; k < node.output_values.size(); ++k) {
+    const Operand& operand = node.call.outputs[k];
+    observer(plan_->graph.value(node.output_values[k]).name,
+             Tensor::view(operand.dtype, operand.shape, pointers_[n].outputs[k], nullptr));
+  }
+}
+
+TensorMap HostRunner::run(std::vector<Tensor> inputs, const Observer& observer, Results) {
+  inputs_ = std::move(inputs);
+  for (Tensor& input : inputs_) {
+    if (!is_aligned(input)) input = input.clone();
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    outputs_[i] = Tensor::empty(plan_->outputs[i].dtype, plan_->outputs[i].shape);
+  }
+  set_pointers([this](const Slot& slot) { return address(slot); });
+  for (size_t n = 0; n < plan_->nodes.size(); ++n) {
+    launch_timed(n);
+    if (observer) observe(n, observer);
+  }
+  for (const Plan::OutputCopy& copy : plan_->output_copies) {
+    Tensor& output = outputs_[copy.output];
+    std::memcpy(output.mutable_data(), address(copy.from), output.bytes());
+  }
+  TensorMap results;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    results[plan_->outputs[i].name] = std::exchange(outputs_[i], Tensor());
+  }
+  inputs_.clear();
+  return results;
+}
+
+}  // namespace
+
+std::unique_ptr<Runner> make_host_runner(std::shared_ptr<const Plan> plan) {
+  return std::make_unique<HostRunner>(std::move(plan));
+}
+
+}  // namespace octavo

@@ -1,0 +1,54 @@
+#pragma once
+// What runs a plan: on the host over its own arena, or on a device. Private to this floor.
+#include <memory>
+#include <span>
+
+#include "run/executor.h"
+
+namespace octavo {
+
+class Runner {
+ public:
+  explicit Runner(std::shared_ptr<const Plan> plan);
+  virtual ~Runner() = default;
+  // `inputs` are checked and parallel to the plan's.
+  virtual TensorMap run(std::vector<Tensor> inputs, const Observer& observer, Results results) = 0;
+
+  const std::shared_ptr<const Plan>& plan() const { return plan_; }
+  const std::vector<NodeProfile>& profile() const { return profile_; }
+  void set_profiling(bool on);
+
+ protected:
+  // Addresses of one node's operands.
+  struct Pointers {
+    std::vector<const void*> inputs;
+    std::vector<void*> outputs;
+  };
+  // By node, for slots as `address` finds them.
+  template <class Address>
+  void set_pointers(const Address& address) {
+    for (size_t n = 0; n < plan_->nodes.size(); ++n) {
+      const PlannedNode& node = plan_->nodes[n];
+      for (size_t k = 0; k < node.inputs.size(); ++k) {
+        pointers_[n].inputs[k] = address(node.inputs[k]);
+      }
+      for (size_t k = 0; k < node.outputs.size(); ++k) {
+        pointers_[n].outputs[k] = const_cast<void*>(address(node.outputs[k]));
+      }
+    }
+  }
+  void launch(size_t node, void* workspace) const;
+  void count(size_t node, double seconds);
+
+  std::shared_ptr<const Plan> plan_;
+  std::vector<Pointers> pointers_;
+  bool profiling_ = false;
+
+ private:
+  std::vector<NodeProfile> profile_;
+};
+
+std::unique_ptr<Runner> make_host_runner(std::shared_ptr<const Plan> plan);
+std::unique_ptr<Runner> make_device_runner(std::shared_ptr<const Plan> plan);
+
+}  // namespace octavo
