@@ -7,6 +7,8 @@ namespace octavo {
 namespace {
 
 const Kernel* const kRows[] = {
+    // quantization
+    &cuda::kQuantize,
     // element-wise
     &cuda::kSilu,
 };

@@ -4,6 +4,7 @@
 
 namespace octavo::cuda {
 
+extern const Kernel kQuantize;
 extern const Kernel kSilu;
 
 }  // namespace octavo::cuda
