@@ -18,7 +18,7 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  std::string model, precision = "f32", json, prompt = "a picture";
+  std::string model, precision = "f32", json, prompt = "a picture", device = "cpu";
   int batch = 1, runs = 30, rows = 20;
   bool no_hoist = false;
 };
@@ -106,6 +106,7 @@ void run(const Options& o) {
   PipelineOptions options;
   options.component.compute = precision.compute;
   options.component.hoist = !o.no_hoist;
+  options.component.plan.device = open_device(o.device);
   const auto opened = Clock::now();
   const auto pipeline = make_pipeline(*precision.model, options);
   const std::vector<std::string> prompts(o.batch, o.prompt);
@@ -176,6 +177,7 @@ void add_bench(CLI::App& app) {
   verb->add_option("MODEL", o->model, "Model folder or artifact")->required();
   verb->add_option("--precision", o->precision, "f32, bf16, a scheme's name, or an artifact's path")
       ->capture_default_str();
+  add_device_option(*verb, o->device);
   verb->add_option("--batch", o->batch, "Pictures at a time")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -33,6 +34,11 @@ std::vector<std::string> read_prompts(const fs::path& file) {
   }
   OCTAVO_CHECK_FILE(!prompts.empty(), "{}: no prompts; write one a line", file.string());
   return prompts;
+}
+
+void add_device_option(CLI::App& verb, std::string& device) {
+  verb.add_option("--device", device, "Where to run: cpu, cuda or cuda:N (see octavo --help)")
+      ->capture_default_str();
 }
 
 DType parse_compute(const std::string& name) {

@@ -9,6 +9,10 @@
 #include "run/component.h"
 #include "sample/pipeline.h"
 
+namespace CLI {
+class App;
+}
+
 namespace octavo::cli {
 
 // One prompt a line ('#' is text, not a comment; empty lines are skipped). Error names file and
@@ -25,6 +29,9 @@ struct Precision {
 };
 Precision open_at_precision(const std::filesystem::path& model, const std::string& precision);
 DType parse_compute(const std::string& name);
+
+// --device cpu|cuda|cuda:N, the CPU when it is not given.
+void add_device_option(CLI::App& verb, std::string& device);
 
 // Error{io} at once, before long work, when the folder of an output is missing or not writable.
 void check_output(const std::filesystem::path& file);

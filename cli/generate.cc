@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string model, prompts_file, precision = "f32", noise, rng = "torch", output;
+  std::string model, prompts_file, precision = "f32", noise, rng = "torch", output,
+      device = "cpu";
   std::vector<std::string> prompts;
   uint64_t seed = 0;
   int steps = 0, batch = 4, columns = 0, count = 1;
@@ -136,6 +137,7 @@ void run(const Options& o) {
   const Precision precision = open_at_precision(o.model, o.precision);
   PipelineOptions options;
   options.component.compute = precision.compute;
+  options.component.plan.device = open_device(o.device);
   options.steps = o.steps;
   options.guidance = o.guidance;
   const auto pipeline = make_pipeline(*precision.model, options);
@@ -170,6 +172,7 @@ void add_generate(CLI::App& app) {
       ->required();
   verb->add_option("--precision", o->precision, "f32, bf16, a scheme's name, or an artifact's path")
       ->capture_default_str();
+  add_device_option(*verb, o->device);
   verb->add_option("--seed", o->seed, "Seed of the first picture")->capture_default_str();
   verb->add_option("--count", o->count, "Pictures a prompt")
       ->check(CLI::Range(1, 10000))

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
+#include "kernels/device.h"
 #include "octavo/error.h"
 #include "octavo/version.h"
 #include "verb.h"
@@ -44,6 +45,7 @@ std::string footer() {
   std::string text = "Environment:\n";
   for (const EnvVar& v : env_table())
     text += fmt::format("  {:24s} {} (default: {})\n", v.name, v.meaning, v.fallback);
+  text += "Devices:\n" + list_devices();
   text +=
       "Exit codes: 0 done · 1 judged or compared and found wanting · 2 wrong arguments · 3 bad "
       "file\n"
@@ -67,7 +69,7 @@ int run(int argc, char** argv) {
       "  octavo generate  emoji-int8dq.safetensors \"rocket\" --seed 1 -o rocket.png\n"
       "  octavo judge     zoo/emoji emoji-int8dq.safetensors --html report.html\n",
       "octavo"};
-  app.footer(footer());
+  app.footer([] { return footer(); });
   app.set_version_flag("--version", OCTAVO_VERSION);
   app.require_subcommand(1);
   int threads = 0;

@@ -15,7 +15,7 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  std::string folder, method, inputs, outputs, compute = "f32";
+  std::string folder, method, inputs, outputs, compute = "f32", device = "cpu";
   std::vector<std::string> taps;
 };
 
@@ -41,6 +41,7 @@ void run(const Options& o) {
   ComponentOptions options;
   options.compute = parse_compute(o.compute);
   options.taps = o.taps;
+  options.plan.device = open_device(o.device);
   Component component(family.build(source.config, source.weights.get(), method), options);
   if (!o.taps.empty())
     OCTAVO_CHECK(!component.tapped().empty(),
@@ -71,6 +72,7 @@ void add_run(CLI::App& app) {
   verb->add_option("--outputs", o->outputs, "safetensors file to write")->required();
   verb->add_option("--tap", o->taps, "Also write values whose names match this pattern ('*', '?')");
   verb->add_option("--compute", o->compute, "f32 or bf16")->capture_default_str();
+  add_device_option(*verb, o->device);
   verb->callback([o] { run(*o); });
 }
 

@@ -195,6 +195,7 @@ bool Report::passed() const {
 Report judge(const ModelSource& reference, const ModelSource& test, const JudgeOptions& options) {
   OCTAVO_CHECK(!options.prompt_sets.empty(), "[judge] no prompts: give --prompts FILE");
   PipelineOptions pipeline_options;
+  pipeline_options.component.plan.device = options.device;
   pipeline_options.steps = options.steps;
   PipelineOptions bf16_options = pipeline_options;
   bf16_options.component.compute = DType::bf16;

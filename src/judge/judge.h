@@ -21,6 +21,7 @@ struct JudgeOptions {
   double epsilon = 1e-3;  // of the perturbed-noise floor
   RngKind rng = RngKind::torch;
   int pictures = 8;  // kept for the report, worst first, per set
+  std::shared_ptr<Device> device = {};  // both models run here; nullptr: the CPU
 };
 
 // One picture of one comparison: test against reference, or a floor against reference.

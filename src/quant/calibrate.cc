@@ -62,6 +62,7 @@ class Calibration {
         watches_(find_watches(model, components_)) {
     check_options();
     PipelineOptions pipeline;
+    pipeline.component.plan.device = options.device;
     pipeline.component.hoist = false;  // values of every rate are seen in every step
     pipeline.steps = options.steps;
     for (const auto& [value, watched] : watches_) pipeline.taps.push_back(value);

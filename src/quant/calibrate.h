@@ -16,6 +16,7 @@ struct CalibrateOptions {
   int batch = 4;
   int steps = 0;                        // 0: the pipeline's own
   std::vector<std::string> components;  // empty: all
+  std::shared_ptr<Device> device = {};  // nullptr: the CPU
   std::filesystem::path checkpoint;     // partial stats saved here after each batch; resumed from
 };
 
