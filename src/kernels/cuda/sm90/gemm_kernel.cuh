@@ -1,0 +1,241 @@
+#pragma once
+// The product of gemm.h. A block of three warpgroups stays on its multiprocessor and takes tiles of
+// 128 x kN: one warp feeds a ring of shared-memory stages (128 bytes of K each) through the copy
+// engine, two warpgroups multiply 64 rows each. They meet only through the ring, so that one's
+// epilogue runs under the other's products; the ring's depth is how far they drift apart. Blocks of
+// a cluster work on tiles below each other and fetch the common tile of w once, a part each.
+#include "kernels/cuda/sm90/epilogue.cuh"
+#include "kernels/cuda/sm90/instance.h"
+
+namespace octavo::cuda::sm90 {
+
+constexpr int kFirstConsumer = 128;
+constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+constexpr int kSharedBytes = 227 * 1024;
+
+__device__ inline int tile_count(const TileOrder& order) { return order.rows * order.cols; }
+__device__ inline void find_tile(const TileOrder& order, int index, int* row, int* col) {
+  const int band = index / (order.group * order.cols), first = band * order.group;
+  const int height = min(order.rows - first, order.group), within = index - first * order.cols;
+  *row = first + within % height;
+  *col = within / height;
+}
+
+template <int kN>
+struct Shared {
+  static constexpr int kStageA = kTileM * kRowBytes, kStageB = kN * kRowBytes;
+  static constexpr int kStaging = 8 * kWarpStaging;
+  static constexpr int kFixed = kStaging + 2 * static_cast<int>(sizeof(Columns<kN>)) + 512;
+  static constexpr int kMost = (kSharedBytes - kFixed) / (kStageA + kStageB);
+  static constexpr int kStages = kMost < 8 ? kMost : 8;
+  static constexpr int kBytes = kStages * (kStageA + kStageB) + kFixed;
+
+  uint8_t* base;  // aligned to 1024
+  __device__ uint8_t* a(int stage) const { return base + stage * kStageA; }
+  __device__ uint8_t* b(int stage) const { return base + kStages * kStageA + stage * kStageB; }
+  __device__ uint8_t* staging(int warp) const {
+    return base + kStages * (kStageA + kStageB) + warp * kWarpStaging;
+  }
+  __device__ Columns<kN>* columns(int warpgroup) const {
+    return reinterpret_cast<Columns<kN>*>(staging(8)) + warpgroup;
+  }
+  __device__ uint64_t* full(int stage) const {
+    return reinterpret_cast<uint64_t*>(columns(2)) + stage;
+  }
+  __device__ uint64_t* empty(int stage) const { return full(kStages) + stage; }
+};
+
+// A place in the ring; parity flips every time around.
+template <int kStages>
+struct Cursor {
+  int stage = 0;
+  uint32_t parity = 0;
+  __device__ void advance() {
+    if (++stage == kStages) stage = 0, parity ^= 1;
+  }
+};
+
+template <class Operand, int kN, int kCluster>
+__device__ void produce(const CUtensorMap& x, const CUtensorMap& w, const Extents& extents,
+                        const Shared<kN>& shared) {
+  constexpr int kCols = kRowBytes / Operand::kBytes, kPart = kN / kCluster;
+  const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
+  const int clusters = static_cast<int>(gridDim.x) / kCluster;
+  Cursor<Shared<kN>::kStages> at;
+  for (int t = static_cast<int>(blockIdx.x) / kCluster; t < tile_count(extents.order);
+       t += clusters) {
+    int row, col;
+    find_tile(extents.order, t, &row, &col);
+    row = (row * kCluster + rank) * kTileM, col = col * kN + rank * kPart;
+    for (int k = 0; k < extents.k_blocks; ++k) {
+      uint64_t* full = shared.full(at.stage);
+      barrier_wait(shared.empty(at.stage), at.parity ^ 1);
+      barrier_expect(full, Shared<kN>::kStageA + Shared<kN>::kStageB);
+      load_box(shared.a(at.stage), &x, full, k * kCols, row);
+      uint8_t* b = shared.b(at.stage) + rank * kPart * kRowBytes;
+      if constexpr (kCluster > 1) {
+        load_box_multicast(b, &w, full, k * kCols, col, (1 << kCluster) - 1);
+      } else {
+        load_box(b, &w, full, k * kCols, col);
+      }
+      at.advance();
+    }
+  }
+}
+
+// The blocks whose copies fill this stage may do so again, as far as this warp is concerned.
+template <int kCluster>
+__device__ void release(uint64_t* empty) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if constexpr (kCluster == 1) {
+    if (lane == 0) barrier_arrive(empty);
+  } else {
+    if (lane < kCluster) barrier_arrive_at(empty, lane);
+  }
+}
+
+template <class Operand, int kN>
+__device__ void multiply_stage(typename Operand::Sum (&sums)[kN / 2], uint64_t a, uint64_t b,
+                               bool first) {
+  products_begin();
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    Wgmma<Operand, kN>::run(sums, a + 2 * i, b + 2 * i, i > 0 || !first);
+  }
+  products_commit();
+}
+
+// The products of one tile, 64 rows of it.
+template <class Operand, int kN, int kCluster, bool kAccurate>
+__device__ void multiply(const Shared<kN>& shared, int half, int k_blocks,
+                         Cursor<Shared<kN>::kStages>& at, typename Operand::Sum (&sums)[kN / 2]) {
+  constexpr int kHalf = 64 * kRowBytes;
+  if constexpr (kAccurate) {
+#pragma unroll
+    for (auto& sum : sums) sum = 0;
+    for (int k = 0; k < k_blocks; ++k) {
+      typename Operand::Sum part[kN / 2];
+      barrier_wait(shared.full(at.stage), at.parity);
+      multiply_stage<Operand, kN>(part, matrix_descriptor(shared.a(at.stage) + half * kHalf),
+                                  matrix_descriptor(shared.b(at.stage)), true);
+      products_wait<0>();
+      release<kCluster>(shared.empty(at.stage));
+#pragma unroll
+      for (int i = 0; i < kN / 2; ++i) sums[i] += part[i];
+      at.advance();
+    }
+  } else {
+    int previous = -1;
+    for (int k = 0; k < k_blocks; ++k) {
+      barrier_wait(shared.full(at.stage), at.parity);
+      multiply_stage<Operand, kN>(sums, matrix_descriptor(shared.a(at.stage) + half * kHalf),
+                                  matrix_descriptor(shared.b(at.stage)), k == 0);
+      products_wait<1>();
+      if (previous >= 0) release<kCluster>(shared.empty(previous));
+      previous = at.stage;
+      at.advance();
+    }
+    products_wait<0>();
+    release<kCluster>(shared.empty(previous));
+  }
+}
+
+// A thread's columns of a tile, fetched before the products and put in place after them.
+template <class Operand, int kN>
+struct ColumnLoader {
+  static constexpr int kEach = (kN + 127) / 128;
+  float scale[kEach], bias[kEach];
+
+  __device__ void load(const Epilogue& e, int col, int n, int thread) {
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int c = col + thread + 128 * i;
+      scale[i] = 1.0f, bias[i] = -0.0f;  // v + -0 is v
+      if (c >= n || thread + 128 * i >= kN) continue;
+      if (e.w_scale) scale[i] = e.w_scale[e.w_by_row ? c : 0];
+      if (e.x_scale && !e.x_by_row) scale[i] = e.x_scale[0] * scale[i];
+      if (!e.bias) continue;
+      bias[i] = e.bias_bytes == 4 ? static_cast<const float*>(e.bias)[c]
+                                  : __bfloat162float(static_cast<const __nv_bfloat16*>(e.bias)[c]);
+    }
+  }
+  __device__ void put(Columns<kN>* to, int thread) const {
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      if (thread + 128 * i >= kN) continue;
+      to->scale[thread + 128 * i] = scale[i];
+      to->bias[thread + 128 * i] = bias[i];
+    }
+  }
+};
+
+template <class Operand, int kN, int kCluster, bool kAccurate, class Out>
+__device__ void consume(const CUtensorMap& y, const Extents& extents, const Epilogue& e,
+                        const Shared<kN>& shared) {
+  const int thread = static_cast<int>(threadIdx.x) - kFirstConsumer;
+  const int half = thread / 128, warp = thread / 32;
+  const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
+  const int clusters = static_cast<int>(gridDim.x) / kCluster;
+  Columns<kN>* columns = shared.columns(half);
+  WarpEpilogue<Operand, kN, Out> epilogue(e, &y, extents.m, extents.n, shared.staging(warp));
+  Cursor<Shared<kN>::kStages> at;
+  for (int t = static_cast<int>(blockIdx.x) / kCluster; t < tile_count(extents.order);
+       t += clusters) {
+    int row, col;
+    find_tile(extents.order, t, &row, &col);
+    row = (row * kCluster + rank) * kTileM + warp * kWarpRows, col *= kN;
+    ColumnLoader<Operand, kN> loader;
+    loader.load(e, col, extents.n, thread % 128);
+    epilogue.begin(row, col);
+    typename Operand::Sum sums[kN / 2];
+    multiply<Operand, kN, kCluster, kAccurate>(shared, half, extents.k_blocks, at, sums);
+    sync_threads(1 + half, 128);  // nobody reads the last tile's columns any more
+    loader.put(columns, thread % 128);
+    sync_threads(1 + half, 128);
+    epilogue.finish(sums, *columns);
+  }
+  wait_stores();
+}
+
+template <class Operand, int kN, int kCluster, bool kAccurate, class Out>
+__global__ __cluster_dims__(kCluster)
+    __launch_bounds__(kThreads, 1) void gemm_kernel(const __grid_constant__ CUtensorMap x,
+                                                    const __grid_constant__ CUtensorMap w,
+                                                    const __grid_constant__ CUtensorMap y,
+                                                    const __grid_constant__ Extents extents,
+                                                    const __grid_constant__ Epilogue e) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(1024) uint8_t memory[];
+  const Shared<kN> shared{memory};
+  if (threadIdx.x == 0) {
+    prefetch_map(&x), prefetch_map(&w), prefetch_map(&y);
+    for (int i = 0; i < Shared<kN>::kStages; ++i) {
+      barrier_init(shared.full(i), 1);
+      barrier_init(shared.empty(i), 8 * kCluster);
+    }
+    barrier_init_fence();
+  }
+  if constexpr (kCluster > 1) {
+    sync_cluster();
+  } else {
+    __syncthreads();
+  }
+  allow_next_launch();
+  wait_for_earlier_launch();
+  if (threadIdx.x < kFirstConsumer) {
+    give_registers<kProducerRegisters>();
+    if (threadIdx.x < 32 && elect_one()) produce<Operand, kN, kCluster>(x, w, extents, shared);
+    __syncwarp();
+  } else {
+    take_registers<kConsumerRegisters>();
+    if (e.out_scale_copy && blockIdx.x == 0 && threadIdx.x == kFirstConsumer) {
+      *e.out_scale_copy = *e.out_scale;
+    }
+    consume<Operand, kN, kCluster, kAccurate, Out>(y, extents, e, shared);
+  }
+  // Nobody leaves while others may still arrive at its barriers.
+  if constexpr (kCluster > 1) sync_cluster();
+#endif
+}
+
+}  // namespace octavo::cuda::sm90
