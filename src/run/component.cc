@@ -124,6 +124,14 @@ struct Component::Impl {
     return whole.run(bindings, all, observer);
   }
 
+  std::vector<double> time_steps(const std::vector<size_t>& steps, const TensorMap& inputs) {
+    OCTAVO_CHECK(rates != nullptr, "[{}] steps are timed after begin(), with hoisting",
+                 source.name);
+    check_complete(inputs, Rate::step);
+    const Bindings bindings = bind_inputs(source, shapes_of({&request, &schedule[0], &inputs}));
+    return rates->time_steps(bindings, steps, inputs);
+  }
+
   TensorMap run(TensorMap inputs, const Observer& observer) {
     fill_default_inputs(source, inputs);
     for (Rate rate : {Rate::request, Rate::schedule, Rate::trajectory, Rate::step}) {
@@ -171,6 +179,11 @@ void Component::begin(const TensorMap& request, const std::vector<TensorMap>& sc
 
 TensorMap Component::step(size_t k, const TensorMap& inputs, const Observer& observer) {
   return impl_->step(k, inputs, observer);
+}
+
+std::vector<double> Component::time_steps(const std::vector<size_t>& steps,
+                                          const TensorMap& inputs) {
+  return impl_->time_steps(steps, inputs);
 }
 
 const Graph& Component::source_graph() const { return impl_->source; }

@@ -36,6 +36,10 @@ class Component {
   void begin(const TensorMap& request, const std::vector<TensorMap>& schedule);
   TensorMap step(size_t k, const TensorMap& inputs, const Observer& observer = nullptr);
 
+  // Seconds of each of these steps in a row, on the same step-rate inputs, on warm buffers; nothing
+  // is copied from or to the host. Needs begin() with hoisting.
+  std::vector<double> time_steps(const std::vector<size_t>& steps, const TensorMap& inputs);
+
   const Graph& source_graph() const;        // as built, before passes
   const Graph& graph() const;               // after passes, before hoisting
   std::vector<std::string> tapped() const;  // value names that the tap patterns matched

@@ -13,6 +13,7 @@ class DeviceRunner : public Runner {
  public:
   explicit DeviceRunner(std::shared_ptr<const Plan> plan);
   TensorMap run(std::vector<Tensor> inputs, const Observer& observer, Results results) override;
+  std::vector<double> time(const std::vector<std::vector<Tensor>>& runs) override;
 
  private:
   struct Block {
@@ -25,6 +26,7 @@ class DeviceRunner : public Runner {
   Block make_block(const std::vector<PlannedTensor>& tensors, const char* what) const;
   const void* address(const Slot& slot) const;
   void take(std::vector<Tensor> inputs);
+  void start();
   void launch_all() const;
   void launch_timed();
   void launch_observed(const Observer& observer) const;
@@ -160,6 +162,16 @@ TensorMap DeviceRunner::results(Results where) const {
 }
 
 // The first run launches one by one, as kernels may have to be loaded; the second is recorded.
+void DeviceRunner::start() {
+  if (!plan_->record || !has_run_) {
+    launch_all();
+  } else {
+    if (!recording_) recording_ = device().record([this] { launch_all(); });
+    recording_->replay();
+  }
+  has_run_ = true;
+}
+
 TensorMap DeviceRunner::run(std::vector<Tensor> inputs, const Observer& observer, Results where) {
   device().activate();
   take(std::move(inputs));
@@ -167,14 +179,22 @@ TensorMap DeviceRunner::run(std::vector<Tensor> inputs, const Observer& observer
     launch_observed(observer);
   } else if (profiling_) {
     launch_timed();
-  } else if (!plan_->record || !has_run_) {
-    launch_all();
   } else {
-    if (!recording_) recording_ = device().record([this] { launch_all(); });
-    recording_->replay();
+    start();
   }
-  has_run_ = true;
   return results(where);
+}
+
+std::vector<double> DeviceRunner::time(const std::vector<std::vector<Tensor>>& runs) {
+  device().activate();
+  std::vector<std::function<void()>> work;
+  for (const std::vector<Tensor>& inputs : runs) {
+    work.emplace_back([this, &inputs] {
+      take(inputs);
+      start();
+    });
+  }
+  return device().time(work);
 }
 
 }  // namespace

@@ -52,6 +52,12 @@ TensorMap Executor::run(const TensorMap& inputs, const Observer& observer, Resul
   return runner_->run(checked_inputs(plan(), inputs), observer, results);
 }
 
+std::vector<double> Executor::time(const std::vector<TensorMap>& runs) {
+  std::vector<std::vector<Tensor>> inputs;
+  for (const TensorMap& run : runs) inputs.push_back(checked_inputs(plan(), run));
+  return runner_->time(inputs);
+}
+
 const Plan& Executor::plan() const { return *runner_->plan(); }
 std::shared_ptr<const Plan> Executor::shared_plan() const { return runner_->plan(); }
 void Executor::set_profiling(bool on) { runner_->set_profiling(on); }

@@ -164,13 +164,27 @@ void RateRunner::report_taps(const TensorMap& values, const Observer& observer) 
   }
 }
 
-TensorMap RateRunner::step(const Bindings& bindings, size_t k, const TensorMap& inputs,
-                           const Observer& observer) {
+TensorMap RateRunner::inputs_of_step(size_t k, const TensorMap& inputs) const {
   OCTAVO_ASSERT(k < step_values_.size());
   TensorMap all = inputs;
   all.insert(request_values_.begin(), request_values_.end());
   all.insert(step_values_[k].begin(), step_values_[k].end());
-  TensorMap results = step_.run(bindings, all, observer);
+  return all;
+}
+
+std::vector<double> RateRunner::time_steps(const Bindings& bindings,
+                                           const std::vector<size_t>& steps, TensorMap inputs) {
+  if (device_) {
+    for (auto& [name, tensor] : inputs) tensor = to_device(*device_, tensor, name);
+  }
+  std::vector<TensorMap> runs;
+  for (const size_t k : steps) runs.push_back(inputs_of_step(k, inputs));
+  return step_.time(bindings, runs);
+}
+
+TensorMap RateRunner::step(const Bindings& bindings, size_t k, const TensorMap& inputs,
+                           const Observer& observer) {
+  TensorMap results = step_.run(bindings, inputs_of_step(k, inputs), observer);
   for (const TensorMap* earlier : {&request_values_, &step_values_[k]}) {
     for (const auto& [name, tensor] : *earlier) {
       if (!results_.contains(name)) continue;

@@ -23,6 +23,9 @@ class RateRunner {
   TensorMap step(const Bindings& bindings, size_t k, const TensorMap& inputs,
                  const Observer& observer);
 
+  std::vector<double> time_steps(const Bindings& bindings, const std::vector<size_t>& steps,
+                                 TensorMap inputs);
+
   std::array<Stage*, 4> stages() { return {&request_, &schedule_, &trajectory_, &step_}; }
 
  private:
@@ -31,6 +34,7 @@ class RateRunner {
   void run_all_steps(Stage& stage, const Bindings& bindings);
   void run_as_one_batch(Stage& stage, const Bindings& bindings);
   void pack_steps(Device& device);
+  TensorMap inputs_of_step(size_t k, const TensorMap& inputs) const;
   TensorMap batch_inputs(const Graph& graph) const;
   Tensor stack(const std::vector<const Tensor*>& parts) const;
   void report_taps(const TensorMap& values, const Observer& observer) const;

@@ -14,6 +14,10 @@ class Runner {
   // `inputs` are checked and parallel to the plan's.
   virtual TensorMap run(std::vector<Tensor> inputs, const Observer& observer, Results results) = 0;
 
+  // Seconds that each run takes on warm buffers, results left where they are. On a device by its
+  // own clock, with the copies of inputs that changed.
+  virtual std::vector<double> time(const std::vector<std::vector<Tensor>>& runs) = 0;
+
   const std::shared_ptr<const Plan>& plan() const { return plan_; }
   const std::vector<NodeProfile>& profile() const { return profile_; }
   void set_profiling(bool on);

@@ -49,8 +49,7 @@ void Stage::observe_operands(const TensorMap& inputs, const Observer& observer) 
   }
 }
 
-TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
-                     Results where) {
+Bindings Stage::own_bindings(const Bindings& bindings) const {
   Bindings own;
   for (const std::string& symbol : graph_.symbols()) {
     const auto found = bindings.find(symbol);
@@ -59,12 +58,22 @@ TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Ob
                  symbol);
     own.insert(*found);
   }
-  TensorMap wanted;
+  return own;
+}
+
+TensorMap Stage::own_inputs(const TensorMap& inputs) const {
+  TensorMap own;
   for (ValueId id : graph_.inputs()) {
     const auto found = inputs.find(graph_.value(id).name);
-    if (found != inputs.end()) wanted.insert(*found);
+    if (found != inputs.end()) own.insert(*found);
   }
-  Executor& executor = executor_for(own);
+  return own;
+}
+
+TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
+                     Results where) {
+  const TensorMap wanted = own_inputs(inputs);
+  Executor& executor = executor_for(own_bindings(bindings));
   if (!observer || !every_step_) return executor.run(wanted, nullptr, where);
 
   const auto show = [&](const std::string& value, const Tensor& tensor) {
@@ -75,6 +84,12 @@ TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Ob
   TensorMap results = executor.run(wanted, show, where);
   observe_operands(wanted, observer);
   return results;
+}
+
+std::vector<double> Stage::time(const Bindings& bindings, const std::vector<TensorMap>& runs) {
+  std::vector<TensorMap> wanted;
+  for (const TensorMap& inputs : runs) wanted.push_back(own_inputs(inputs));
+  return executor_for(own_bindings(bindings)).time(wanted);
 }
 
 void Stage::set_profiling(bool on) {

@@ -30,6 +30,9 @@ class Stage {
   TensorMap run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
                 Results where = Results::on_host);
 
+  // As Executor's; extents are those of the first run.
+  std::vector<double> time(const Bindings& bindings, const std::vector<TensorMap>& runs);
+
   void set_profiling(bool on);
   void collect_profile(std::vector<NodeProfile>& rows) const;
   void collect_plans(std::vector<std::shared_ptr<const Plan>>& plans) const;
@@ -40,6 +43,8 @@ class Stage {
     Executor executor;
   };
   Executor& executor_for(const Bindings& bindings);
+  Bindings own_bindings(const Bindings& bindings) const;
+  TensorMap own_inputs(const TensorMap& inputs) const;
   void observe_operands(const TensorMap& inputs, const Observer& observer) const;
 
   // Shapes alternate between few: whole batches and the last, partial one.
