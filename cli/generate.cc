@@ -21,8 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string model, prompts_file, precision = "f32", noise, rng = "torch", output,
-      device = "cpu";
+  std::string model, prompts_file, precision = "f32", noise, rng = "torch", output, device = "cpu";
   std::vector<std::string> prompts;
   uint64_t seed = 0;
   int steps = 0, batch = 4, columns = 0, count = 1;

@@ -1,0 +1,133 @@
+#include "bench_random.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "bench_table.h"
+#include "common.h"
+#include "models/random_store.h"
+#include "octavo/version.h"
+#include "sample/rng.h"
+
+namespace octavo::cli {
+namespace {
+
+constexpr int kSteps = 28;
+
+Bindings read_extents(const std::vector<std::string>& words, int64_t batch) {
+  Bindings extents{{"B", batch}, {"S", 4096}, {"T", 512}};
+  for (const std::string& word : words) {
+    int64_t value = 0;
+    const size_t equals = word.find('=');
+    const char* end = word.data() + word.size();
+    const bool read = equals != word.npos &&
+                      std::from_chars(word.data() + equals + 1, end, value).ptr == end && value > 0;
+    OCTAVO_CHECK(read && extents.contains(word.substr(0, equals)),
+                 "extent '{}' is not S=TOKENS or T=TOKENS", word);
+    extents[word.substr(0, equals)] = value;
+  }
+  return extents;
+}
+
+// "f32" and "bf16" are arithmetic over weights of that type; else a scheme over bf16.
+struct Arithmetic {
+  DType compute;
+  std::optional<Scheme> scheme;
+};
+Arithmetic read_precision(const std::string& name) {
+  if (name == "f32") return {DType::f32, std::nullopt};
+  if (name == "bf16") return {DType::bf16, std::nullopt};
+  return {DType::bf16, find_scheme(name)};
+}
+
+// Normal values for latents and text states, positions of a square picture, mid-schedule times.
+struct Inputs {
+  TensorMap request, step;
+  std::vector<TensorMap> schedule;
+};
+Inputs make_inputs(const Graph& graph, const Bindings& extents) {
+  Inputs inputs;
+  inputs.schedule.resize(kSteps);
+  uint64_t seed = 0;
+  for (ValueId id : graph.inputs()) {
+    const Value& value = graph.value(id);
+    const Shape shape = evaluate(value.type.shape, extents);
+    if (value.rate == Rate::schedule) {
+      for (int k = 0; k < kSteps; ++k) {
+        const float t = 1 - static_cast<float>(k) / kSteps;
+        inputs.schedule[static_cast<size_t>(k)][value.name] =
+            Tensor::from(std::vector<float>(static_cast<size_t>(shape[0]), t), shape);
+      }
+      continue;
+    }
+    (value.rate == Rate::request ? inputs.request : inputs.step)[value.name] =
+        randn(RngKind::philox, seed++, shape);
+  }
+  return inputs;
+}
+
+}  // namespace
+
+void bench_random(const RandomBench& o) {
+  const Bindings extents = read_extents(o.extents, o.batch);
+  const Config config = known_config(o.model);
+  const Family& family = find_family(config);
+  const auto [compute, scheme] = read_precision(o.precision);
+  const DType stored = compute == DType::f32 ? DType::f32 : DType::bf16;
+  const RandomStore store(family, config, stored, scheme);
+  ComponentOptions options;
+  options.compute = compute;
+  options.plan.device = open_device(o.device);
+
+  const auto opened = Clock::now();
+  Component model(family.build(config, &store, family.methods.front()), options);
+  const Inputs inputs = make_inputs(model.source_graph(), extents);
+  model.begin(inputs.request, inputs.schedule);
+  model.step(0, inputs.step);
+  const double first = seconds_since(opened);
+
+  std::vector<size_t> loop(kSteps);
+  std::iota(loop.begin(), loop.end(), size_t{0});
+  model.time_steps({0, 0, 0}, inputs.step);  // warm
+  const Timing step =
+      timing_of(model.time_steps(std::vector<size_t>(static_cast<size_t>(o.runs), 0), inputs.step));
+  double whole = 0;
+  for (const double seconds : model.time_steps(loop, inputs.step)) whole += seconds;
+  model.set_profiling(true);
+  constexpr int kProfiled = 3;
+  for (int i = 0; i < kProfiled; ++i) model.step(0, inputs.step);
+  std::vector<NodeProfile> nodes = model.profile();
+  std::erase_if(nodes, [](const NodeProfile& n) { return !n.every_step; });
+  const std::vector<Row> rows = by_kernel(nodes);
+
+  const std::string device =
+      options.plan.device ? options.plan.device->info().name : std::string("CPU");
+  fmt::print("{} · {} · B={} S={} T={} · {}\n", o.model, o.precision, extents.at("B"),
+             extents.at("S"), extents.at("T"), device);
+  print_timing("step", step);
+  fmt::print("{:28s} {:9.3f} ms   ({:.4f} x steps)\n", fmt::format("loop of {} steps", kSteps),
+             whole * 1e3, whole / (kSteps * step.median));
+  fmt::print("{:28s} {:9.3f} ms\n", "start to first step", first * 1e3);
+  fmt::print("{:28s} {}\n\n", "weights and buffers",
+             human_bytes(static_cast<double>(model.resident_bytes())));
+  print_rows(rows, kProfiled, static_cast<size_t>(o.rows));
+  if (o.json.empty()) return;
+  const nlohmann::ordered_json json{{"version", OCTAVO_VERSION},
+                                    {"model", o.model},
+                                    {"precision", o.precision},
+                                    {"device", device},
+                                    {"extents", extents},
+                                    {"step", to_json(step)},
+                                    {"loop_ms", whole * 1e3},
+                                    {"first_step_ms", first * 1e3},
+                                    {"resident_bytes", model.resident_bytes()},
+                                    {"ops", rows_json(rows, kProfiled)}};
+  write_file(o.json, json.dump(1) + "\n");
+}
+
+}  // namespace octavo::cli
