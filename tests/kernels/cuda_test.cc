@@ -8,31 +8,13 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "cuda_device.h"
 #include "kernels/device_call.h"
 #include "kernels/expectation.h"
 #include "support.h"
 
 namespace octavo::test {
 namespace {
-
-// The device of all tests here, or why there is none.
-struct Opened {
-  std::shared_ptr<Device> device;
-  std::string reason;
-};
-const Opened& opened() {
-  static const Opened result = [] {
-    try {
-      return Opened{open_device("cuda"), ""};
-    } catch (const Error& error) {
-      return Opened{nullptr, error.what()};
-    }
-  }();
-  return result;
-}
-
-#define OCTAVO_NEEDS_DEVICE() \
-  if (opened().device == nullptr) GTEST_SKIP() << opened().reason
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
@@ -57,7 +39,7 @@ std::vector<Supported> supported(const Case& c) {
   std::vector<Supported> result;
   for (const Kernel& kernel : cuda_kernels(c.op)) {
     Call call = call_of(c, false);
-    call.device = opened().device.get();
+    call.device = cuda().device.get();
     if (kernel.supports(call).supported) result.push_back({&kernel, std::move(call)});
   }
   return result;
@@ -69,7 +51,7 @@ class CudaCase : public ::testing::TestWithParam<size_t> {
 };
 
 TEST_P(CudaCase, AgreesWithReference) {
-  OCTAVO_NEEDS_DEVICE();
+  OCTAVO_NEEDS_CUDA();
   const Case c = named().make();
   const auto kernels = supported(c);
   ASSERT_FALSE(kernels.empty()) << "no CUDA kernel for this case";
@@ -107,12 +89,12 @@ TEST(CudaKernels, CoverEveryOp) {
 }
 
 TEST(CudaKernels, CasesCoverEveryKernel) {
-  OCTAVO_NEEDS_DEVICE();
+  OCTAVO_NEEDS_CUDA();
   std::map<std::string, std::pair<size_t, std::string>> coverage;  // cases, last refusal
   for (const NamedCase& named : all_cases()) {
     const Case c = named.make();
     Call call = call_of(c, false);
-    call.device = opened().device.get();
+    call.device = cuda().device.get();
     for (const Kernel& kernel : cuda_kernels(c.op)) {
       const Verdict verdict = kernel.supports(call);
       coverage[kernel.name].first += verdict.supported;
@@ -127,8 +109,8 @@ TEST(CudaKernels, CasesCoverEveryKernel) {
 }
 
 TEST(CudaDevice, RecordingReplaysWhatWasLaunched) {
-  OCTAVO_NEEDS_DEVICE();
-  Device& device = *opened().device;
+  OCTAVO_NEEDS_CUDA();
+  Device& device = *cuda().device;
   const auto memory = device.allocate(1024, "test");
   device.fill(memory.get(), 1, 1024);
   const auto recording = device.record([&] { device.fill(memory.get(), 7, 512); });
@@ -142,13 +124,13 @@ TEST(CudaDevice, RecordingReplaysWhatWasLaunched) {
 }
 
 TEST(CudaDevice, ImpossibleSizesAreErrorsThatNameThem) {
-  OCTAVO_NEEDS_DEVICE();
+  OCTAVO_NEEDS_CUDA();
   const Error error =
-      error_of([] { opened().device->allocate(size_t{1} << 50, "a tensor of this test"); });
+      error_of([] { cuda().device->allocate(size_t{1} << 50, "a tensor of this test"); });
   EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
   EXPECT_TRUE(contains(error.what(), "1125899906842624 bytes of a tensor of this test"))
       << error.what();
-  EXPECT_NE(opened().device->allocate(1024, "a small one"), nullptr) << "works again";
+  EXPECT_NE(cuda().device->allocate(1024, "a small one"), nullptr) << "works again";
 }
 
 TEST(CudaDevice, UnknownNamesAreErrors) {

@@ -2,6 +2,7 @@
 #include "run/golden_case.h"
 
 #include "base/threads.h"
+#include "cuda_device.h"
 #include "passes/pipeline.h"
 #include "support.h"
 
@@ -18,6 +19,7 @@ constexpr const char* kCases[] = {"flux_dev", "flux_schnell", "autoencoder_kl_fl
 struct Configuration {
   const char* name;
   ComponentOptions options;
+  bool on_cuda = false;
 };
 
 std::vector<std::string> all_passes() {
@@ -27,7 +29,7 @@ std::vector<std::string> all_passes() {
 }
 
 std::vector<Configuration> configurations() {
-  std::vector<Configuration> list(4);
+  std::vector<Configuration> list(5);
   list[0].name = "default";
   list[1].name = "no_passes";
   list[1].options.disabled_passes = all_passes();
@@ -35,11 +37,18 @@ std::vector<Configuration> configurations() {
   list[2].options.plan.reference_kernels = true;
   list[3].name = "no_reuse";
   list[3].options.plan.reuse_memory = false;
+  list[4].name = "cuda";
+  list[4].on_cuda = true;
   return list;
 }
 
 class Golden : public testing::TestWithParam<std::tuple<const char*, Configuration>> {
  protected:
+  void SetUp() override {
+    if (!std::get<1>(GetParam()).on_cuda) return;
+    OCTAVO_NEEDS_CUDA();
+    options_.plan.device = test::cuda().device;
+  }
   GoldenCase golden_{std::get<0>(GetParam())};
   ComponentOptions options_{std::get<1>(GetParam()).options};
 };
@@ -59,6 +68,12 @@ TEST_P(Golden, OutputsAreTheLibrarys) {
     const TensorMap outputs = component.run(call.inputs);
     expect_outputs(golden_, call, outputs);
     EXPECT_EQ(outputs.size(), call.outputs.size());
+    // On a device, the second run records and the third only replays.
+    for (int again = 0; again < 2; ++again) {
+      for (const auto& [field, tensor] : component.run(call.inputs)) {
+        EXPECT_TRUE(test::equal_bytes(tensor, outputs.at(field))) << field;
+      }
+    }
   }
 }
 
@@ -93,15 +108,17 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 // Flux by rate: two steps, each against the library, with every tap seen in each.
-class GoldenByRate : public testing::TestWithParam<std::tuple<const char*, bool>> {};
+class GoldenByRate : public testing::TestWithParam<std::tuple<const char*, bool, bool>> {};
 
 TEST_P(GoldenByRate, StepsAreTheLibrarys) {
-  const auto& [name, hoist] = GetParam();
+  const auto& [name, hoist, on_cuda] = GetParam();
+  if (on_cuda) OCTAVO_NEEDS_CUDA();
   const GoldenCase golden(name);
   const GoldenCall call = golden.calls().at(0);
   const TensorMap taps = golden.taps(golden.build("forward"));
   ComponentOptions options;
   options.hoist = hoist;
+  if (on_cuda) options.plan.device = test::cuda().device;
   for (const auto& [tap, tensor] : taps) options.taps.push_back(tap);
   Component component(golden.build("forward"), options);
   TensorMap request = call.inputs;
@@ -130,7 +147,7 @@ TEST_P(GoldenByRate, StepsAreTheLibrarys) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenByRate,
                          testing::Combine(testing::Values("flux_dev", "flux_schnell"),
-                                          testing::Bool()));
+                                          testing::Bool(), testing::Bool()));
 
 TEST(GoldenThreads, AnyNumberGivesTheSameBits) {
   for (const char* name : kCases) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/threads.h"
+#include "cuda_device.h"
 #include "io/safetensors.h"
 #include "passes/pipeline.h"
 #include "plan/expect_error.h"
@@ -203,6 +204,22 @@ TEST_F(FluxBytes, ConfigurationsAgree) {
   }
   // Where memory lies changes no bit.
   EXPECT_TRUE(equal_bytes(roll(*make(3, configurations["no reuse"]), texts, noise), expected));
+}
+
+TEST_F(FluxBytes, PicturesOnCudaAreTheReferences) {
+  OCTAVO_NEEDS_CUDA();
+  ComponentOptions options;
+  options.plan.device = test::cuda().device;
+  const auto pipeline = make(0, options);
+  const Tensor latents = pipeline->denoise(
+      pipeline->encode(prompts()), reference("noise"), [&](int k, const Tensor&, const Tensor& x) {
+        EXPECT_LT(rel_l2(x, reference("latents", k)), kFluxTolerance) << k;
+      });
+  EXPECT_GT(psnr(pipeline->decode(latents), reference("pictures")), 60);
+  // Launched one by one instead of replayed: the same bits.
+  options.plan.record = false;
+  const auto launched = make(0, options);
+  EXPECT_TRUE(equal_bytes(roll(*launched, prompts(), reference("noise")), latents));
 }
 
 // zoo/README.md: bfloat16 throughout costs known prompts 50.9 dB (worst picture 48.7).
