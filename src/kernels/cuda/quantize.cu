@@ -78,11 +78,12 @@ __global__ void __launch_bounds__(kBlock)
 
 // One dynamic scale a row, byte formats.
 template <class T, int kPacks>
-__global__ void row_scale_kernel(const T* src, const __grid_constant__ QuantTarget target) {
+__global__ void __launch_bounds__(kMostRowThreads)
+    row_scale_kernel(const T* src, const __grid_constant__ QuantTarget target) {
   __shared__ RowReduction<1>::Slots slots;
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= target.rows) return;
-  typename RowOf<T, kPacks>::type values(src + row * target.cols, target.cols);
+  Row<T, kPacks> values(src + row * target.cols, target.cols);
   RowReduction<1> reduction(slots);
   write_row_codes(target, row, reduction, [&](auto&& f) { values.each(f); });
 }
@@ -144,7 +145,7 @@ void launch_largest(const Call& call, const QuantTarget& target, const T* src) {
   check(cudaMemsetAsync(target.largest, 0, sizeof(*target.largest), stream_of(call)),
         call.name.c_str());
   const int64_t most = int64_t{device_info(call).processors} * 8;
-  if (n % kVecOf<T> == 0 && is_aligned(src, 16)) {
+  if (n % kVecOf<T> == 0 && aligned_to(src, 16)) {
     const int64_t packs = n / kVecOf<T>;
     launch(call, largest_kernel<T, kVecOf<T>>, blocks_for(packs, kBlock * kBatch, most), kBlock, 0,
            src, packs, target);
@@ -161,7 +162,7 @@ void launch_one_scale(const Call& call, const QuantTarget& target, const T* src)
   const auto grid = [](int64_t packs) {
     return blocks_for(std::max<int64_t>(packs, 1), kBlock * kBatch);
   };
-  if (n % kVecOf<T> == 0 && is_aligned(src, 16) && is_aligned(target.codes, kVecOf<T>)) {
+  if (n % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>)) {
     const int64_t packs = n / kVecOf<T>;
     launch(call, one_scale_kernel<T, kVecOf<T>>, grid(packs), kBlock, 0, src, packs, target);
   } else {
@@ -172,7 +173,7 @@ void launch_one_scale(const Call& call, const QuantTarget& target, const T* src)
 template <class T>
 void launch_row_scale(const Call& call, const QuantTarget& target, const T* src) {
   const bool vectors =
-      target.cols % kVecOf<T> == 0 && is_aligned(src, 16) && is_aligned(target.codes, kVecOf<T>);
+      target.cols % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>);
   const RowLayout layout = row_layout(target.rows, target.cols, sizeof(T), vectors);
   with_packs(layout.packs, [&](auto packs) {
     launch(call, row_scale_kernel<T, packs>, layout.grid, layout.block, 0, src, target);

@@ -73,6 +73,9 @@ struct RowOf<T, 0> {
   using type = StreamedRow<T>;
 };
 
+// Threads of a row; kernels over rows are compiled for this many a block.
+constexpr int kMostRowThreads = 512;
+
 // How rows of `cols` elements are laid over blocks; packs is 0 for a streamed row.
 struct RowLayout {
   int packs = 0;
@@ -80,17 +83,17 @@ struct RowLayout {
 };
 // vectors: all addresses and the row's length allow 16-byte accesses.
 inline RowLayout row_layout(int64_t rows, int64_t cols, size_t element_bytes, bool vectors) {
-  constexpr int64_t kEnough = 256, kMost = 1024, kMostPacks = 4, kGridLimit = 0x7fffffff;
+  constexpr int64_t kEnough = 256, kMostPacks = 4, kGridLimit = 0x7fffffff;
   const int64_t units = vectors ? cols * static_cast<int64_t>(element_bytes) / 16 : cols;
   const auto threads_for = [&](int64_t each) { return ((units + each - 1) / each + 31) / 32 * 32; };
   RowLayout layout;
   int64_t threads = 0;
-  if (vectors && threads_for(kMostPacks) <= kMost) {
+  if (vectors && threads_for(kMostPacks) <= kMostRowThreads) {
     layout.packs = 1;
     while (layout.packs < kMostPacks && threads_for(layout.packs) > kEnough) layout.packs *= 2;
     threads = threads_for(layout.packs);
   } else {
-    threads = std::min(threads_for(4), int64_t{512});
+    threads = std::min<int64_t>(threads_for(4), kMostRowThreads);
   }
   threads = std::max<int64_t>(threads, 32);
   const int64_t together = threads == 32 ? 4 : 1;
@@ -113,7 +116,45 @@ void with_packs(int packs, Body&& body) {
   }
 }
 
-inline bool is_aligned(const void* address, size_t bytes) {
+template <class T, int kPacks>
+using Row = typename RowOf<T, kPacks>::type;
+
+// N neighbouring elements of a parameter, from a multiple of N on; N > 1: `from.data` is aligned to
+// 16 bytes.
+template <int N, class T>
+__device__ void load_floats(const T* from, float (&v)[N]) {
+  constexpr int kStep = N * sizeof(T) > 16 ? 16 / sizeof(T) : N;
+#pragma unroll
+  for (int i = 0; i < N; i += kStep) {
+    const auto raw = *reinterpret_cast<const Pack<T, kStep>*>(from + i);
+#pragma unroll
+    for (int j = 0; j < kStep; ++j) v[i + j] = to_float(raw.v[j]);
+  }
+}
+template <int N>
+__device__ void load_floats(const AnyFloat& from, int64_t at, float (&v)[N]) {
+  if (from.dtype == DType::f32) {
+    load_floats(static_cast<const float*>(from.data) + at, v);
+  } else if (from.dtype == DType::bf16) {
+    load_floats(static_cast<const __nv_bfloat16*>(from.data) + at, v);
+  } else {
+    load_floats(static_cast<const __half*>(from.data) + at, v);
+  }
+}
+// N neighbouring elements, rounded; to a multiple of their size.
+template <int N, class T>
+__device__ void store_floats(T* to, const float (&v)[N]) {
+  constexpr int kStep = N * sizeof(T) > 16 ? 16 / sizeof(T) : N;
+#pragma unroll
+  for (int i = 0; i < N; i += kStep) {
+    Pack<T, kStep> out;
+#pragma unroll
+    for (int j = 0; j < kStep; ++j) out.v[j] = from_float<T>(v[i + j]);
+    *reinterpret_cast<Pack<T, kStep>*>(to + i) = out;
+  }
+}
+
+inline bool aligned_to(const void* address, size_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % bytes == 0;
 }
 
