@@ -1,9 +1,10 @@
 #pragma once
-// The tensor copy engine of sm_90: descriptors are made on the host, copies start on the device.
+// The tensor copy engine of sm_90 for tensors of up to five axes: descriptors are made on the host,
+// copies start on the device.
 #include <cuda.h>
 
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/sm90/mbarrier.cuh"
+#include "kernels/cuda/sm90/ptx.cuh"
 
 namespace octavo::cuda::sm90 {
 
@@ -35,10 +36,6 @@ inline CUtensorMap encode_tiles(const Call& call, const TileSource& source) {
              source.swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) fail(call, "cuTensorMapEncodeTiled gave " + std::to_string(status));
   return map;
-}
-
-__device__ inline void prefetch_tiles(const CUtensorMap* map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
 // Starts the copy of the tile at those coordinates (innermost first) to shared memory; `barrier`
