@@ -15,8 +15,6 @@ namespace {
 
 constexpr int64_t kSumBytes = 32 << 20;    // of a tile's sums
 constexpr int64_t kPatchBytes = 32 << 20;  // of a tile's patches
-constexpr int64_t kCodeMultiple = 16;      // extents of 8-bit products
-constexpr int64_t kLeastIntegerRows = 32;
 
 struct Plan {
   Form form = Form::simt;

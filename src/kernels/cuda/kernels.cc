@@ -7,6 +7,34 @@ namespace octavo {
 namespace {
 
 const Kernel* const kRows[] = {
+    // linear
+    &cuda::kLinearBf16Cublaslt,
+    &cuda::kLinearF16Cublaslt,
+    &cuda::kLinearBf16TermsCublaslt,
+    &cuda::kLinearF32Cublaslt,
+    &cuda::kLinearSimt,
+    // quantized_linear
+    &cuda::kQuantizedLinearI8Cublaslt,
+    &cuda::kQuantizedLinearE4m3Cublaslt,
+    &cuda::kQuantizedLinearBf16Cublaslt,
+    &cuda::kQuantizedLinearF16Cublaslt,
+    &cuda::kQuantizedLinearBf16TermsCublaslt,
+    &cuda::kQuantizedLinearF32Cublaslt,
+    &cuda::kQuantizedLinearSimt,
+    // conv2d
+    &cuda::kConv2dBf16Cublaslt,
+    &cuda::kConv2dF16Cublaslt,
+    &cuda::kConv2dBf16TermsCublaslt,
+    &cuda::kConv2dF32Cublaslt,
+    &cuda::kConv2dSimt,
+    // quantized_conv2d
+    &cuda::kQuantizedConv2dI8Cublaslt,
+    &cuda::kQuantizedConv2dE4m3Cublaslt,
+    &cuda::kQuantizedConv2dBf16Cublaslt,
+    &cuda::kQuantizedConv2dF16Cublaslt,
+    &cuda::kQuantizedConv2dBf16TermsCublaslt,
+    &cuda::kQuantizedConv2dF32Cublaslt,
+    &cuda::kQuantizedConv2dSimt,
     // quantization
     &cuda::kQuantize,
     // element-wise

@@ -1,218 +1,16 @@
-// Two shapes of a plan. Direct: one product writes the output, bias and residual added to its f32
-// sums. Tiled: sums go to workspace, tile by tile, and the epilogue finishes each tile while it is
-// in the cache; operands of other types are unpacked tile by tile too, so that workspace is bounded
-// by the tiles and not by the weights.
 #include "kernels/cuda/linear_product.h"
-
-#include <fmt/format.h>
 
 #include "base/check.h"
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/libraries.h"
+#include "kernels/cuda/linear_plan.h"
 
 namespace octavo::cuda {
 namespace {
 
-constexpr int64_t kSumBytes = 32 << 20;     // of a tile's sums: less than the L2 of sm_90
-constexpr int64_t kUnpackBytes = 64 << 20;  // of a tile's unpacked x or w
-constexpr int64_t kCodeMultiple = 16;       // extents of 8-bit products
-constexpr int64_t kLeastIntegerRows = 32;
-
-struct Plan {
-  Form form = Form::simt;
-  int64_t m = 0, n = 0, k = 0;
-  Scaling x, w;
-  Activation activation = Activation::none;
-
-  bool direct = false, unpack_x = false, unpack_w = false;
-  int64_t product_k = 0, ldx = 0, ldw = 0, ld_sums = 0;
-  int64_t m_tile = 0, n_tile = 0;
-  Product::Scales scales = Product::Scales::none;
-
-  // Workspace.
-  Widened bias, w_scale;
-  InPlace x_place, w_place, bias_place, residual_place, x_scale_place, w_scale_place, out_place;
-  size_t x_at = 0, w_at = 0, sums_at = 0, staged_at = 0, library_at = 0, bytes = 0;
-};
-
-int64_t padded(Form form, int64_t n) { return is_coded(form) ? round_up(n, kCodeMultiple) : n; }
-int64_t product_rows(const Plan& p, int64_t rows) {
-  return p.form == Form::i8 ? std::max(rows, kLeastIntegerRows) : rows;
-}
-int64_t element_bytes(const Plan& p) { return info(type_of(p.form)).bits / 8; }
-
-Plan begin_plan(const Call& call, const ProductInputs& in, Form form) {
-  Plan p;
-  p.form = form;
-  const Shape &x = shape_of(call, in.x), &w = shape_of(call, in.w);
-  p.k = x.back();
-  p.n = w[0];
-  p.m = 1;
-  for (size_t axis = 0; axis + 1 < x.size(); ++axis) p.m *= x[axis];
-  p.x = scaling_of(spec_of(call, "x_spec"), false, p.m, p.k);
-  p.w = scaling_of(spec_of(call, "w_spec"), has(call, in.w_zp), p.n, p.k);
-  p.activation = activation_of(call);
-  return p;
-}
-
-void choose_operands(const Call& call, const ProductInputs& in, Plan& p) {
-  const DType type = type_of(p.form);
-  p.product_k = padded(p.form, p.k);
-  const bool pad_k = p.product_k != p.k;
-  p.unpack_x = dtype_of(call, in.x) != type || pad_k || p.x.by_value || product_rows(p, p.m) != p.m;
-  p.unpack_w = dtype_of(call, in.w) != type || pad_k || p.w.by_value || padded(p.form, p.n) != p.n;
-  p.ldx = p.unpack_x ? round_up(p.product_k, kCodeMultiple) : p.k;
-  p.ldw = p.unpack_w ? round_up(p.product_k, kCodeMultiple) : p.k;
-}
-
-// The product may write the output by itself.
-bool can_be_direct(const Call& call, const ProductInputs& in, Plan& p) {
-  const DType out = call.outputs[0].dtype;
-  if (p.activation != Activation::none || has(call, in.gate) || call.attrs.has("out_spec") ||
-      terms_of(p.form) > 1) {
-    return false;
-  }
-  if (p.form == Form::e4m3) {
-    const bool rows = p.x.row_stride == 1;
-    if (p.x.row_stride != p.w.row_stride || dtype_of(call, in.w_scale) != DType::f32) return false;
-    if (padded(p.form, p.n) != p.n || (out == DType::f32 && has(call, in.bias))) return false;
-    p.scales = rows ? Product::Scales::rows : Product::Scales::tensor;
-  } else if (p.form == Form::i8 || out != type_of(p.form) || p.x.is_quantized ||
-             (p.w.is_quantized && !p.w.by_value)) {
-    return false;
-  }
-  if (has(call, in.bias) && dtype_of(call, in.bias) != out) return false;
-  const int64_t bytes = element_bytes(p);
-  return (!p.unpack_x || p.m * p.ldx * bytes <= kUnpackBytes) &&
-         (!p.unpack_w || p.n * p.ldw * bytes <= kUnpackBytes);
-}
-
-void choose_tiles(Plan& p) {
-  p.m_tile = p.m, p.n_tile = p.n;
-  if (p.direct) return;
-  const auto fit = [](int64_t bytes, int64_t row_bytes) {
-    return std::max<int64_t>(128, bytes / std::max<int64_t>(1, row_bytes) / 128 * 128);
-  };
-  const int64_t bytes = element_bytes(p);
-  int64_t most_n = fit(kSumBytes, std::min<int64_t>(round_up(p.m, 128), 8192) * 4);
-  if (p.unpack_w) most_n = std::min(most_n, fit(kUnpackBytes, p.ldw * bytes * terms_of(p.form)));
-  p.n_tile = even_tile(p.n, most_n);
-  int64_t most_m = fit(kSumBytes, std::min(p.n, p.n_tile) * 4);
-  if (p.unpack_x) most_m = std::min(most_m, fit(kUnpackBytes, p.ldx * bytes));
-  p.m_tile = even_tile(p.m, most_m);
-  p.ld_sums = round_up(padded(p.form, p.n_tile), kCodeMultiple);
-}
-
-Product product_of(const Call& call, const ProductInputs& in, const Plan& p, int64_t rows,
-                   int64_t cols, bool add) {
-  Product d;
-  d.ab = type_of(p.form);
-  d.d = p.direct ? call.outputs[0].dtype : sums_of(p.form);
-  d.m = product_rows(p, rows);
-  d.n = padded(p.form, cols);
-  d.k = p.product_k;
-  d.lda = p.ldx;
-  d.ldb = p.ldw;
-  d.ldd = p.direct ? p.n : p.ld_sums;
-  d.add = add || (p.direct && has(call, in.residual));
-  d.bias = p.direct && has(call, in.bias);
-  d.scales = p.scales;
-  return d;
-}
-
-// body(rows, cols) for every extent that a tile has.
-template <class Body>
-void for_extents(const Plan& p, const Body& body) {
-  for (const int64_t rows : {p.m_tile, p.m % p.m_tile}) {
-    for (const int64_t cols : {p.n_tile, p.n % p.n_tile}) {
-      if (rows > 0 && cols > 0) body(rows, cols);
-    }
-  }
-}
-
-// Finds the plan's products; how much workspace they want, or why there is one that cannot be.
-std::optional<size_t> find_products(const Call& call, const ProductInputs& in, const Plan& p,
-                                    std::string* reason) {
-  std::optional<size_t> bytes = 0;
-  for_extents(p, [&](int64_t rows, int64_t cols) {
-    for (int term = 0; term < std::min(2, terms_of(p.form)); ++term) {
-      const auto* found =
-          device_of(call).libraries().find(product_of(call, in, p, rows, cols, term > 0), reason);
-      if (!found) bytes.reset();
-      if (bytes && found) bytes = std::max(*bytes, found->workspace_bytes());
-    }
-  });
-  return bytes;
-}
-
-InPlace operand_in_place(const Call& call, size_t input) {
-  if (!has(call, input)) return {};
-  const auto bits = static_cast<size_t>(element_count(shape_of(call, input))) *
-                    static_cast<size_t>(info(dtype_of(call, input)).bits);
-  return {.bytes = bits / 8};
-}
-
-void lay_out(const Call& call, const ProductInputs& in, Plan& p, size_t library_bytes) {
-  Layout layout;
-  p.bias = reserve_widened(layout, call, in.bias, false);
-  p.w_scale = reserve_widened(layout, call, in.w_scale, true);
-  p.staged_at = layout.take(staged_bytes(call));
-  if (p.form != Form::simt) {
-    const auto bytes = static_cast<size_t>(element_bytes(p));
-    const auto x_elements = static_cast<size_t>(product_rows(p, p.m_tile) * p.ldx);
-    const auto w_elements = static_cast<size_t>(padded(p.form, p.n_tile) * p.ldw);
-    if (p.unpack_x) p.x_at = layout.take(x_elements * bytes);
-    if (p.unpack_w) {
-      p.w_at = layout.take(w_elements * bytes * static_cast<size_t>(terms_of(p.form)));
-    }
-    if (!p.direct) {
-      p.sums_at = layout.take(static_cast<size_t>(product_rows(p, p.m_tile) * p.ld_sums) * 4);
-    }
-    if (!p.unpack_x) p.x_place = operand_in_place(call, in.x);
-    if (!p.unpack_w) p.w_place = operand_in_place(call, in.w);
-    if (p.direct) {
-      p.bias_place = operand_in_place(call, in.bias);
-      p.residual_place = operand_in_place(call, in.residual);
-      p.out_place.bytes = static_cast<size_t>(p.m * p.n) *
-                          static_cast<size_t>(info(call.outputs[0].dtype).bits) / 8;
-      if (p.scales != Product::Scales::none) {
-        p.x_scale_place = operand_in_place(call, in.x_scale);
-        p.w_scale_place = operand_in_place(call, in.w_scale);
-      }
-    }
-    reserve_copies(layout, {&p.x_place, &p.w_place, &p.bias_place, &p.residual_place,
-                            &p.x_scale_place, &p.w_scale_place, &p.out_place});
-    p.library_at = layout.take(library_bytes);
-  }
-  p.bytes = layout.bytes();
-}
-
-std::optional<Plan> make_plan(const Call& call, const ProductInputs& in, Form form,
-                              std::string* reason) {
-  Plan p = begin_plan(call, in, form);
-  size_t library_bytes = 0;
-  if (form != Form::simt) {
-    choose_operands(call, in, p);
-    p.direct = can_be_direct(call, in, p);
-    choose_tiles(p);
-    auto bytes = find_products(call, in, p, reason);
-    if (!bytes && p.direct) {
-      p.direct = false;
-      p.scales = Product::Scales::none;
-      choose_tiles(p);
-      bytes = find_products(call, in, p, reason);
-    }
-    if (!bytes) return std::nullopt;
-    library_bytes = *bytes;
-  }
-  lay_out(call, in, p, library_bytes);
-  return p;
-}
-
 // One launch of a plan.
 class Run {
  public:
-  Run(const Call& call, const ProductInputs& in, const Buffers& buffers, const Plan& plan)
+  Run(const Call& call, const ProductInputs& in, const Buffers& buffers, const LinearPlan& plan)
       : call_(call), in_(in), buffers_(buffers), p_(plan) {
     const void* w_scale = widened(call, buffers, p_.w_scale, in.w_scale);
     e_.ld = p_.n;
@@ -347,7 +145,7 @@ class Run {
   const Call& call_;
   const ProductInputs& in_;
   const Buffers& buffers_;
-  const Plan& p_;
+  const LinearPlan& p_;
   Epilogue e_;
   Matrix x_, w_;
 };
@@ -359,7 +157,7 @@ Verdict supports_linear(const Call& call, const ProductInputs& in, Form form) {
        {supports_epilogue(call, in), supports_output(call, in.out_scale)}) {
     if (!verdict.supported) return verdict;
   }
-  const Plan p = begin_plan(call, in, form);
+  const LinearPlan p = begin_plan(call, in, form);
   const Verdict verdict = supports_form(call, in, form, p.x, p.w, p.k);
   if (!verdict.supported || form == Form::simt) return verdict;
   if (p.m == 0 || p.n == 0 || p.k == 0) return Verdict::no("there is nothing to multiply");

@@ -22,6 +22,8 @@ enum class Form : uint8_t {
 DType type_of(Form form);
 inline DType sums_of(Form form) { return form == Form::i8 ? DType::i32 : DType::f32; }
 inline int terms_of(Form form) { return form == Form::bf16_terms ? 3 : 1; }
+// Extents of 8-bit products are multiples of this; i8 products have at least so many rows.
+constexpr int64_t kCodeMultiple = 16, kLeastIntegerRows = 32;
 inline bool is_coded(Form form) { return form == Form::i8 || form == Form::e4m3; }
 
 // Indices of the operands; kAbsent where an op has none.
