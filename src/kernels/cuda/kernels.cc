@@ -8,12 +8,16 @@ namespace {
 
 const Kernel* const kRows[] = {
     // linear
+    &cuda::kLinearBf16Sm90,
     &cuda::kLinearBf16Cublaslt,
     &cuda::kLinearF16Cublaslt,
     &cuda::kLinearBf16TermsCublaslt,
     &cuda::kLinearF32Cublaslt,
     &cuda::kLinearSimt,
     // quantized_linear
+    &cuda::kQuantizedLinearI8Sm90,
+    &cuda::kQuantizedLinearE4m3Sm90,
+    &cuda::kQuantizedLinearE4m3AccurateSm90,
     &cuda::kQuantizedLinearI8Cublaslt,
     &cuda::kQuantizedLinearE4m3Cublaslt,
     &cuda::kQuantizedLinearBf16Cublaslt,
@@ -35,10 +39,43 @@ const Kernel* const kRows[] = {
     &cuda::kQuantizedConv2dBf16TermsCublaslt,
     &cuda::kQuantizedConv2dF32Cublaslt,
     &cuda::kQuantizedConv2dSimt,
+    // attention
+    &cuda::kAttentionSm90,
+    &cuda::kAttentionMma,
+    &cuda::kAttentionSimt,
+    // normalisation and rotary positions
+    &cuda::kRmsNorm,
+    &cuda::kLayerNorm,
+    &cuda::kGroupNorm,
+    &cuda::kNormModulate,
+    &cuda::kRope,
+    &cuda::kQkNormRope,
     // quantization
     &cuda::kQuantize,
+    &cuda::kDequantize,
     // element-wise
     &cuda::kSilu,
+    &cuda::kAdd,
+    &cuda::kSub,
+    &cuda::kMul,
+    &cuda::kDiv,
+    &cuda::kAffine,
+    &cuda::kClamp,
+    &cuda::kCast,
+    // data movement
+    &cuda::kReshape,
+    &cuda::kTranspose,
+    &cuda::kConcat,
+    &cuda::kSlice,
+    &cuda::kExpand,
+    &cuda::kUpsampleNearest,
+    &cuda::kEmbedding,
+    // conditioning
+    &cuda::kTimestepEmbedding,
+    &cuda::kRelativePositionBias,
+    &cuda::kMaskBias,
+    &cuda::kRopeTable,
+    &cuda::kGelu,
 };
 
 }  // namespace

@@ -5,6 +5,10 @@
 namespace octavo::cuda {
 
 // products
+extern const Kernel kLinearBf16Sm90;
+extern const Kernel kQuantizedLinearI8Sm90;
+extern const Kernel kQuantizedLinearE4m3Sm90;
+extern const Kernel kQuantizedLinearE4m3AccurateSm90;
 extern const Kernel kLinearBf16Cublaslt;
 extern const Kernel kLinearF16Cublaslt;
 extern const Kernel kLinearBf16TermsCublaslt;
@@ -30,7 +34,45 @@ extern const Kernel kQuantizedConv2dBf16TermsCublaslt;
 extern const Kernel kQuantizedConv2dF32Cublaslt;
 extern const Kernel kQuantizedConv2dSimt;
 
+// attention
+extern const Kernel kAttentionSm90;
+extern const Kernel kAttentionMma;
+extern const Kernel kAttentionSimt;
+
+// normalisation and rotary positions
+extern const Kernel kRmsNorm;
+extern const Kernel kLayerNorm;
+extern const Kernel kGroupNorm;
+extern const Kernel kNormModulate;
+extern const Kernel kRope;
+extern const Kernel kQkNormRope;
+
+// quantization
 extern const Kernel kQuantize;
+extern const Kernel kDequantize;
+
+// element-wise
 extern const Kernel kSilu;
+extern const Kernel kGelu;
+extern const Kernel kAdd;
+extern const Kernel kSub;
+extern const Kernel kMul;
+extern const Kernel kDiv;
+extern const Kernel kAffine;
+extern const Kernel kClamp;
+extern const Kernel kCast;
+// data movement
+extern const Kernel kReshape;
+extern const Kernel kTranspose;
+extern const Kernel kConcat;
+extern const Kernel kSlice;
+extern const Kernel kExpand;
+extern const Kernel kUpsampleNearest;
+extern const Kernel kEmbedding;
+// conditioning
+extern const Kernel kTimestepEmbedding;
+extern const Kernel kRelativePositionBias;
+extern const Kernel kMaskBias;
+extern const Kernel kRopeTable;
 
 }  // namespace octavo::cuda

@@ -1,47 +1,76 @@
-// One element in, one element out.
-#include "kernels/cuda/element.cuh"
+// silu, affine, clamp: one element in, one element out.
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/map.cuh"
 #include "kernels/cuda/table.h"
 
 namespace octavo::cuda {
 namespace {
 
+template <class T>
 struct Silu {
-  __device__ float operator()(float x) const { return x / (1.0f + expf(-x)); }
+  __device__ T operator()(T x) const { return from_float<T>(silu(to_float(x))); }
 };
 
-template <class T, class F>
-__global__ void unary_kernel(const T* x, T* y, int64_t n, F f) {
-  const int64_t stride = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride) {
-    y[i] = from_float<T>(f(to_float(x[i])));
+template <class T>
+struct Affine {
+  float scale, shift;
+  __device__ T operator()(T x) const { return from_float<T>(fmaf(to_float(x), scale, shift)); }
+};
+
+// Elements, not values, are chosen: NaN stays with its bits.
+template <class T>
+struct Clamp {
+  float min, max;
+  __device__ T operator()(T element) const {
+    const float x = to_float(element);
+    return x < min ? from_float<T>(min) : x > max ? from_float<T>(max) : element;
   }
+};
+
+Verdict supports(const Call& call) {
+  if (!is_compute_type(dtype_of(call, 0))) return Verdict::no("x is not f32, f16 or bf16");
+  return Verdict::yes();
 }
 
-constexpr int kBlock = 256;
-
-template <class F>
-void launch_unary(const Call& call, const Buffers& buffers, F f) {
-  const int64_t n = element_count(call.outputs[0].shape);
+template <template <class> class F, class... Parameters>
+void launch_unary(const Call& call, const Buffers& buffers, Parameters... parameters) {
   with_compute_type(dtype_of(call, 0), [&](auto type) {
     using T = typename decltype(type)::type;
-    launch(call, unary_kernel<T, F>, blocks_for(n, kBlock), kBlock, 0, buffers.inputs[0],
-           buffers.outputs[0], n, f);
+    launch_map<T, T>(call, buffers.inputs[0], buffers.outputs[0],
+                     element_count(call.outputs[0].shape), F<T>{parameters...});
   });
 }
 
-Verdict supports(const Call& call) {
-  if (!is_compute_type(dtype_of(call, 0))) return Verdict::no("x is not a compute type");
-  return Verdict::yes();
+float real(const Call& call, const char* key) {
+  return static_cast<float>(call.attrs.get_double(key));
+}
+
+void launch_silu(const Call& call, const KernelState*, const Buffers& buffers) {
+  launch_unary<Silu>(call, buffers);
+}
+void launch_affine(const Call& call, const KernelState*, const Buffers& buffers) {
+  launch_unary<Affine>(call, buffers, real(call, "scale"), real(call, "shift"));
+}
+void launch_clamp(const Call& call, const KernelState*, const Buffers& buffers) {
+  launch_unary<Clamp>(call, buffers, real(call, "min"), real(call, "max"));
 }
 
 }  // namespace
 
-const Kernel kSilu = {
-    .name = "silu_cuda",
-    .op = Op::silu,
-    .supports = supports,
-    .launch = [](const Call& call, const KernelState*,
-                 const Buffers& buffers) { launch_unary(call, buffers, Silu{}); },
-    .in_place = true};
+const Kernel kSilu = {.name = "silu_cuda",
+                      .op = Op::silu,
+                      .supports = supports,
+                      .launch = launch_silu,
+                      .in_place = true};
+const Kernel kAffine = {.name = "affine_cuda",
+                        .op = Op::affine,
+                        .supports = supports,
+                        .launch = launch_affine,
+                        .in_place = true};
+const Kernel kClamp = {.name = "clamp_cuda",
+                       .op = Op::clamp,
+                       .supports = supports,
+                       .launch = launch_clamp,
+                       .in_place = true};
 
 }  // namespace octavo::cuda
