@@ -249,12 +249,15 @@ class WarpEpilogue {
     if (e_.activation == Activation::gelu_tanh) {
 #pragma unroll
       for (float& x : v) x = gelu_tanh(x);
-    } else if (e_.activation == Activation::silu) {
+    }
+    if constexpr (has_all_activations(kN)) {
+      if (e_.activation == Activation::silu) {
 #pragma unroll
-      for (float& x : v) x = silu(x);
-    } else if (e_.activation == Activation::gelu) {
+        for (float& x : v) x = silu(x);
+      } else if (e_.activation == Activation::gelu) {
 #pragma unroll
-      for (float& x : v) x = gelu(x);
+        for (float& x : v) x = gelu(x);
+      }
     }
   }
 

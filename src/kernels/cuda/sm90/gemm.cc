@@ -31,6 +31,13 @@ const std::vector<Instance>& instances() {
 
 // Microseconds are beside the point: clocks of a multiprocessor, with the constants measured on an
 // H200 (bench/cuda_gemm.cu).
+bool can_run(const Instance& i, const Gemm& gemm) {
+  const Activation a = gemm.epilogue.activation;
+  return i.element == gemm.element && i.output == gemm.output &&
+         (a == Activation::none || a == Activation::gelu_tanh ||
+          has_all_activations(i.variant.tile_n));
+}
+
 double estimate(const Gemm& gemm, const Variant& v, int processors) {
   const int64_t rows = ceil_div(ceil_div(gemm.m, kTileM), v.cluster);
   const int64_t tiles = rows * ceil_div(gemm.n, v.tile_n), clusters = processors / v.cluster;
@@ -142,10 +149,7 @@ Variant choose_variant(const Gemm& gemm, int processors, bool accurate) {
   const Instance* best = nullptr;
   double least = 0;
   for (const Instance& instance : instances()) {
-    if (instance.element != gemm.element || instance.output != gemm.output ||
-        instance.variant.accurate != accurate) {
-      continue;
-    }
+    if (!can_run(instance, gemm) || instance.variant.accurate != accurate) continue;
     const double time = estimate(gemm, instance.variant, processors);
     if (!best || time < least) best = &instance, least = time;
   }
@@ -154,7 +158,7 @@ Variant choose_variant(const Gemm& gemm, int processors, bool accurate) {
 
 cudaError_t run_gemm(const Gemm& gemm, const Variant& v, int processors, cudaStream_t stream) {
   const auto found = std::find_if(instances().begin(), instances().end(), [&](const Instance& i) {
-    return i.element == gemm.element && i.output == gemm.output && i.variant == v;
+    return can_run(i, gemm) && i.variant == v;
   });
   if (found == instances().end() || !gemm_refusal(gemm).empty()) return cudaErrorInvalidValue;
   Maps maps;

@@ -4,9 +4,8 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_i8_instances() {
   static const Instance kInstances[] = {
-      instance<I8, __nv_bfloat16, 256, 2>(), instance<I8, __nv_bfloat16, 224, 2>(),
-      instance<I8, __nv_bfloat16, 192, 2>(), instance<I8, __nv_bfloat16, 128, 2>(),
-      instance<I8, __nv_bfloat16, 128, 1>(), instance<I8, __nv_bfloat16, 64, 1>(),
+      instance<I8, __nv_bfloat16, 256, 2>(),
+      instance<I8, __nv_bfloat16, 128, 1>(),
       instance<I8, float, 128, 1>(),
   };
   return kInstances;

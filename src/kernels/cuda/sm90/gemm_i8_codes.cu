@@ -4,9 +4,8 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_i8_codes_instances() {
   static const Instance kInstances[] = {
-      instance<I8, Codes<I8>, 256, 2>(), instance<I8, Codes<I8>, 224, 2>(),
-      instance<I8, Codes<I8>, 192, 2>(), instance<I8, Codes<I8>, 128, 2>(),
-      instance<I8, Codes<I8>, 128, 1>(), instance<I8, Codes<I8>, 64, 1>(),
+      instance<I8, Codes<I8>, 256, 2>(),
+      instance<I8, Codes<I8>, 128, 1>(),
   };
   return kInstances;
 }

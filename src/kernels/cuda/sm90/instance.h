@@ -10,6 +10,9 @@ constexpr int kTileM = 128, kRowBytes = 128;  // a row of a stage: one swizzle s
 constexpr int kThreads = 384;
 constexpr int kChunkCols = 32, kWarpRows = 16;  // what a warp stores at once
 
+// Wide tiles, whose code is long as it is, know only none and gelu_tanh.
+constexpr bool has_all_activations(int tile_n) { return tile_n <= 128; }
+
 // How tiles are dealt out: down `group` rows of them before the next column of tiles, so that what
 // runs at the same time shares operands in L2. A row is that of a whole cluster.
 struct TileOrder {

@@ -40,12 +40,13 @@ __device__ inline void barrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
                : "memory");
 }
-// On the same barrier of another block of the cluster.
+// On the same barrier of a block of the cluster. Orders no memory accesses: for slots whose readers
+// have waited for their products.
 __device__ inline void barrier_arrive_at(uint64_t* barrier, uint32_t block) {
   asm volatile(
       "{\n.reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(
+      "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(
           shared_address(barrier)),
       "r"(block)
       : "memory");
