@@ -69,6 +69,7 @@ __global__ void binary_kernel(Source<T> a, Source<T> b, T* y,
       *reinterpret_cast<Pack<T, N>*>(y + pack * N) = out;
     } else if (pack * N < n) {
       const Offsets<2> at = index.at(pack);
+#pragma unroll 1
       for (int64_t j = 0; j < n - pack * N; ++j) {
         y[pack * N + j] = from_float<T>(f(a.element(at.of[0], j), b.element(at.of[1], j)));
       }

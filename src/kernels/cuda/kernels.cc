@@ -55,6 +55,7 @@ const Kernel* const kRows[] = {
     &cuda::kDequantize,
     // element-wise
     &cuda::kSilu,
+    &cuda::kGelu,
     &cuda::kAdd,
     &cuda::kSub,
     &cuda::kMul,
@@ -75,7 +76,6 @@ const Kernel* const kRows[] = {
     &cuda::kRelativePositionBias,
     &cuda::kMaskBias,
     &cuda::kRopeTable,
-    &cuda::kGelu,
 };
 
 }  // namespace

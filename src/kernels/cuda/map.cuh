@@ -33,6 +33,7 @@ __global__ void map_kernel(const From* x, To* y, int64_t n, F f) {
       for (int j = 0; j < N; ++j) out.v[j] = f(in[k].v[j]);
       *reinterpret_cast<Pack<To, N>*>(y + i) = out;
     } else {
+#pragma unroll 1
       for (int64_t j = i; j < n; ++j) y[j] = f(x[j]);
     }
   }
