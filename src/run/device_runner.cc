@@ -1,6 +1,6 @@
 // Runs a plan on a device. Every operand has a fixed address, so that launches can be recorded once
 // and replayed: inputs are copied into a block of the runner's, outputs out of one. Inputs that
-// follow each other in the caller's memory as they do in the block are one copy, and an input that
+// follow each other in one allocation as they do in the block are one copy, and an input that
 // lies on the device and was there at the last run is not copied again (tensors on a device do not
 // change).
 #include "base/check.h"
@@ -95,7 +95,8 @@ void DeviceRunner::take(std::vector<Tensor> inputs) {
     }
     if (taken_[i].has_data() && taken_[i].address() == inputs[i].address()) continue;
     const auto* address = static_cast<const std::byte*>(inputs[i].address());
-    const bool continues = bytes > 0 && i == next && address - from == inputs_.at(i) - to;
+    const bool continues = bytes > 0 && i == next && inputs[i].shares_storage(taken_[i - 1]) &&
+                           address - from == inputs_.at(i) - to;
     if (!continues) {
       flush();
       from = address;

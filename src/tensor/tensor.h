@@ -53,6 +53,12 @@ class Tensor {
     return static_cast<T*>(mutable_data());
   }
 
+  // Are both within one allocation?
+  bool shares_storage(const Tensor& other) const {
+    return owner_ != nullptr && !owner_.owner_before(other.owner_) &&
+           !other.owner_.owner_before(owner_);
+  }
+
   Tensor reshaped(Shape shape) const;             // same element count, shared storage
   Tensor rows(int64_t begin, int64_t end) const;  // [begin, end) of axis 0, shared storage
   Tensor to(DType dtype) const;  // value conversion through codec.h; shares if equal

@@ -34,6 +34,8 @@ bool can_be_direct(const Call& call, const ProductInputs& in, const LinearPlan& 
     return false;
   }
   if (has(call, in.bias) && dtype_of(call, in.bias) != out) return false;
+  // Where rows are not multiples of 16 bytes, cuBLASLt 13.0 rounds before it adds the bias.
+  if (has(call, in.bias) && out != DType::f32 && (p.n % 8 != 0 || p.k % 8 != 0)) return false;
   const int64_t bytes = element_bytes(p);
   return (!p.unpack_x || p.m * p.ldx * bytes <= kUnpackBytes) &&
          (!p.unpack_w || p.n * p.ldw * bytes <= kUnpackBytes);

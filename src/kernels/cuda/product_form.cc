@@ -95,6 +95,8 @@ Verdict supports_form(const Call& call, const ProductInputs& in, Form form, cons
   const DType type = type_of(form), x_type = dtype_of(call, in.x), w_type = dtype_of(call, in.w);
   if (x_type != type && !is_small(x_type)) return no_type("x", x_type, form);
   if (x.by_value) return Verdict::no("x has scales that change along k");
+  const bool is_one_term = !w.by_value && (w_type == type || is_small(w_type));
+  if (form == Form::bf16_terms && is_one_term) return Verdict::no("one term is all of w");
   if (form == Form::bf16_terms) return Verdict::yes();
   if (w_type != type && !is_small(w_type)) return no_type("w", w_type, form);
   if (w.by_value) return Verdict::no("w has zero points or scales that change along k");
