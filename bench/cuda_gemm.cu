@@ -1,9 +1,10 @@
 // The sm90 matrix product (kernels/cuda/sm90/gemm.h): `bench_cuda_gemm check` compares every
 // variant with a reference, `bench_cuda_gemm time` measures them beside cuBLASLt. Without an
 // argument: both.
+#include <time.h>
+
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -24,7 +25,7 @@ constexpr const char* kActivationNames[] = {"none", "silu", "gelu_tanh", "gelu"}
 std::string text(const Instance& i) {
   return std::string(kElementNames[int(i.element)]) + " -> " + kOutputNames[int(i.output)] +
          " 128x" + std::to_string(i.variant.tile_n) + " c" + std::to_string(i.variant.cluster) +
-         (i.variant.accurate ? " accurate" : "");
+         (i.variant.turns ? " turns" : "") + (i.variant.accurate ? " accurate" : "");
 }
 
 std::vector<Instance> all_instances() {
@@ -190,42 +191,62 @@ const void* rotated(const Arena& arena, const Gemm& g, int turn) {
 
 double tflops(const Gemm& g, double seconds) { return 2e-12 * g.m * g.n * g.k / seconds; }
 
+// Clock and power after a third of a second of nothing else, as nvidia-smi prints them.
+std::string clock_under_load(const std::function<void(int)>& launch, double seconds) {
+  const int count = static_cast<int>(0.6 / seconds);
+  for (int i = 0; i < count; ++i) launch(i);
+  const timespec pause = {0, 300'000'000};
+  nanosleep(&pause, nullptr);
+  char line[128] = "";
+  if (FILE* smi =
+          popen("nvidia-smi --query-gpu=clocks.sm,power.draw --format=csv,noheader,nounits", "r")) {
+    if (!std::fgets(line, sizeof(line), smi)) line[0] = 0;
+    pclose(smi);
+  }
+  must(cudaDeviceSynchronize(), "launch");
+  std::string text = line;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return "(" + text + ")";
+}
+
+// One row of the table; with_clocks: also how fast the processor runs meanwhile.
 void time_shape(const Arena& arena, CublasLt* library, Element element, const char* name, Shape s,
-                Options o) {
+                Options o, bool with_clocks) {
   constexpr int kSamples = 30;
   const int each = s.m * s.n * s.k > (int64_t{1} << 37) ? 2 : 5;
-  double best_library = 0;
+  const auto print = [&](const Gemm& g, const std::string& what,
+                         const std::function<void(int)>& launch) {
+    const double seconds = median_seconds(launch, kSamples, each);
+    std::printf(" %s %.0f%s", what.c_str(), tflops(g, seconds),
+                with_clocks ? clock_under_load(launch, seconds).c_str() : "");
+    std::fflush(stdout);
+  };
+  std::printf("%-4s %-14s %5ld %5ld %5ld |", kElementNames[int(element)], name, s.m, s.n, s.k);
   if (library) {
     const Gemm g = {element, Output::bf16, s.m, s.n, s.k, arena.x, arena.w, arena.y, {}};
-    const auto seconds = [&](const CublasLt::Launch& launch, int samples) {
-      return median_seconds([&](int t) { launch(g.x, rotated(arena, g, t), g.y); }, samples, each);
+    const auto of = [&](const CublasLt::Launch& l) {
+      return [&arena, g, l](int t) { l(g.x, rotated(arena, g, t), g.y); };
     };
-    if (const auto launch = library->plan(g, [&](const auto& l) { return seconds(l, 5); })) {
-      best_library = tflops(g, seconds(launch, kSamples));
-    }
+    const auto plan =
+        library->plan(g, [&](const auto& l) { return median_seconds(of(l), 5, each); });
+    if (plan) print(g, "cublaslt", of(plan));
   }
-  std::printf("%-4s %-16s %5ld %5ld %5ld  cublaslt %6.0f |", kElementNames[int(element)], name, s.m,
-              s.n, s.k, best_library);
   for (const Instance& i : all_instances()) {
     if (i.element != element || i.output == Output::f32) continue;
-    if (i.output == Output::codes && (o.gate || o.residual)) continue;
     const bool wants_codes = o.activation != Activation::none && element != Element::bf16;
     if (wants_codes != (i.output == Output::codes)) continue;
     const Gemm g = make_gemm(arena, i, s.m, s.n, s.k, o);
-    const double speed =
-        tflops(g, median_seconds(
-                      [&](int turn) {
-                        Gemm again = g;
-                        again.w = rotated(arena, g, turn);
-                        must(run_gemm(again, i.variant, processors(), nullptr), "launch");
-                      },
-                      kSamples, each));
-    const Variant chosen = choose_variant(g, processors(), i.variant.accurate);
-    std::printf(" %d.%d%s%s %.0f", i.variant.tile_n, i.variant.cluster,
-                i.variant.accurate ? "acc" : "", chosen == i.variant ? "*" : "", speed);
+    const Variant &v = i.variant, chosen = choose_variant(g, processors(), v.accurate);
+    const std::string what = std::to_string(v.tile_n) + "." + std::to_string(v.cluster) +
+                             (v.turns ? "t" : "") + (v.accurate ? "acc" : "") +
+                             (chosen == v ? "*" : "");
+    print(g, what, [&](int turn) {
+      Gemm again = g;
+      again.w = rotated(arena, g, turn);
+      must(run_gemm(again, v, processors(), nullptr), "launch");
+    });
   }
   std::printf("\n");
-  std::fflush(stdout);
 }
 
 void time_all(Arena& arena) {
@@ -251,12 +272,13 @@ void time_all(Arena& arena) {
                       {"text up", {512, 10240, 4096}, plain},
                       {"text down", {512, 4096, 10240}, plain},
                       {"m1", {1, 18432, 3072}, plain}};
-  std::printf("TFLOP/s (a variant is tile_n.cluster, * chosen)\n");
+  std::printf("TFLOP/s (MHz, W); a variant is tile_n.cluster, t: in turns, *: chosen\n");
   for (const Element element : {Element::e4m3, Element::bf16, Element::i8}) {
     arena.fill(element);
     arena.fill_sides(Output::bf16);
     for (const Row& r : rows) {
-      time_shape(arena, library.get(), element, r.name, r.shape, r.options);
+      time_shape(arena, library.get(), element, r.name, r.shape, r.options,
+                 r.shape.m == 8192 || r.options.activation != Activation::none);
     }
   }
 }

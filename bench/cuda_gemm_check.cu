@@ -85,23 +85,39 @@ __device__ float side(Output output, const void* data, int64_t i) {
   return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
 }
 
-// What element (row, col) becomes with the sum `sum`, before the rounding to y's type. Every step
-// rounds to f32 as the kernel's do, so that exact sums give exact bits.
-__device__ float finished(const Gemm& g, int64_t row, int64_t col, double sum) {
+// The sum of element (row, col) with its scales and bias, and what becomes of that, before the
+// rounding to y's type. Every step rounds to f32 as the kernel's do, so that exact sums give exact
+// bits.
+__device__ float scaled(const Gemm& g, int64_t row, int64_t col, double sum) {
   const cuda::sm90::Epilogue& e = g.epilogue;
   float v = static_cast<float>(sum);
   if (e.x_scale) {
-    v = v *
-        (e.x_scale[e.x_by_row ? row : 0] * (e.w_scale ? e.w_scale[e.w_by_row ? col : 0] : 1.0f));
+    v = v * (e.x_scale[e.x_by_row ? row : 0] * e.w_scale[e.w_by_row ? col : 0]);
   }
-  if (e.bias) {
-    v = v + (e.bias_bytes == 4 ? static_cast<const float*>(e.bias)[col]
-                               : __bfloat162float(static_cast<const __nv_bfloat16*>(e.bias)[col]));
+  if (!e.bias) return v;
+  return v + (e.bias_bytes == 4 ? static_cast<const float*>(e.bias)[col]
+                                : __bfloat162float(static_cast<const __nv_bfloat16*>(e.bias)[col]));
+}
+struct Finished {
+  float value, reach;  // how far the kernel's roundings and its activation's may take it
+};
+__device__ Finished finished(const Gemm& g, int64_t row, int64_t col, float v) {
+  const cuda::sm90::Epilogue& e = g.epilogue;
+  float reach = 0;
+  if (e.activation != Activation::none) {
+    reach = 16 * 0x1p-24f * fabsf(v);
+    v = static_cast<float>(activated(e.activation, v));
   }
-  if (e.activation != Activation::none) v = static_cast<float>(activated(e.activation, v));
-  if (e.gate) v = side(g.output, e.gate, row / e.rows_per_sample * g.n + col) * v;
+  if (e.gate) {
+    const float gate = side(g.output, e.gate, row / e.rows_per_sample * g.n + col);
+    v = gate * v, reach = fabsf(gate) * reach;
+  }
   if (e.residual) v = side(g.output, e.residual, row * g.n + col) + v;
-  return v;
+  return {v, reach + (e.activation == Activation::none ? 0.0f : 0x1p-22f * fabsf(v))};
+}
+// Where an activation is least.
+__device__ float lowest_at(Activation a) {
+  return a == Activation::silu ? -1.2784645f : a == Activation::none ? 1e30f : -0.7517f;
 }
 
 // The value that y stores for v.
@@ -130,17 +146,15 @@ __device__ double sum_bound(const Gemm& g, bool accurate, double magnitude) {
 __device__ void judge(const Gemm& g, bool accurate, int64_t row, int64_t col, double sum,
                       double magnitude, Counts* counts) {
   const double slack = sum_bound(g, accurate, magnitude);
-  const float middle = finished(g, row, col, sum);
-  // Activations fall before they rise: the ends alone do not bound what lies between.
-  float a = middle, b = middle;
-  for (int i = -2; i <= 2 && slack > 0; ++i) {
-    const float v = finished(g, row, col, sum + 0.5 * i * slack);
-    a = fminf(a, v), b = fmaxf(b, v);
+  const float middle = finished(g, row, col, scaled(g, row, col, sum)).value;
+  const float left = scaled(g, row, col, sum - slack), right = scaled(g, row, col, sum + slack);
+  const float lowest = lowest_at(g.epilogue.activation);
+  float low = middle, high = middle;
+  for (const float v : {left, right, left < lowest && lowest < right ? lowest : left}) {
+    const Finished f = finished(g, row, col, v);
+    low = fminf(low, f.value - f.reach), high = fmaxf(high, f.value + f.reach);
   }
-  // The kernel's activation and the steps behind it may differ by some roundings.
-  const float ulps = g.epilogue.activation == Activation::none && slack == 0 ? 0.0f : 16 * 0x1p-24f;
-  const float reach = ulps * (fabsf(middle) + 1e-2f * (b - a)) + (ulps > 0 ? 1e-7f : 0.0f);
-  const float low = rounded(g, a - reach), high = rounded(g, b + reach);
+  low = rounded(g, low), high = rounded(g, high);
   const float y = stored(g, row * g.n + col);
   if (!(y >= low && y <= high)) atomicAdd(&counts->wrong, 1ull);
   if (g.output == Output::f32) {

@@ -10,7 +10,7 @@
 
 namespace octavo::cuda::sm90 {
 
-constexpr int kWarpStaging = 3072;  // bytes of a warp: as many chunks in flight as fit
+constexpr int kWarpStaging = 2048;  // bytes of a warp: as many chunks in flight as fit
 
 // Types of y. Codes are those of the operands' element.
 template <class Operand>
@@ -41,9 +41,9 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 // x / (1 + e^-x). -x log2(e) is not rounded where that would matter: its lower half multiplies.
 __device__ inline float silu(float x) {
-  const float power = -kLog2E * x, e = exp2_of(power);
+  const float power = -kLog2E * x;
   const float low = fabsf(power) < 126.0f ? fmaf(-kLog2E, x, -power) : 0.0f;
-  return x * reciprocal(1.0f + fmaf(e, 0.69314718f * low, e));
+  return x * reciprocal(fmaf(exp2_of(power), fmaf(0.69314718f, low, 1.0f), 1.0f));
 }
 // 0.5 x (1 + tanh(u)) = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3); without cancellation.
 __device__ inline float gelu_tanh(float x) {
@@ -122,35 +122,37 @@ __device__ inline uint32_t bf16_pair(float a, float b) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
   return reinterpret_cast<const uint32_t&>(pair);
 }
+// Two neighbours of a matrix of y's type, as loaded and as values.
 template <class Out>
-__device__ float2 load_pair(const void* matrix, int64_t at);
+struct Pair {
+  float2 raw;
+  __device__ float2 get() const { return raw; }
+};
 template <>
-__device__ inline float2 load_pair<float>(const void* matrix, int64_t at) {
-  return *reinterpret_cast<const float2*>(static_cast<const float*>(matrix) + at);
-}
-template <>
-__device__ inline float2 load_pair<__nv_bfloat16>(const void* matrix, int64_t at) {
-  return __bfloat1622float2(
-      *reinterpret_cast<const __nv_bfloat162*>(static_cast<const __nv_bfloat16*>(matrix) + at));
+struct Pair<__nv_bfloat16> {
+  __nv_bfloat162 raw;
+  __device__ float2 get() const { return __bfloat1622float2(raw); }
+};
+template <class Out>
+__device__ Pair<Out> load_pair(const void* matrix, int64_t at) {
+  return *reinterpret_cast<const Pair<Out>*>(static_cast<const Out*>(matrix) + at);
 }
 
-// 16 values a thread, v[4j..4j+3] as Wgmma has them, to a swizzled chunk [16, 32] of shared memory.
-__device__ inline void stage(__nv_bfloat16, const float (&v)[16], uint32_t chunk, int lane) {
-  const int row = (lane & 7) + (lane & 8), unit = lane >> 4;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float* p = v + 8 * half;
-    const uint32_t pairs[4] = {bf16_pair(p[0], p[1]), bf16_pair(p[2], p[3]), bf16_pair(p[4], p[5]),
-                               bf16_pair(p[6], p[7])};
-    store_matrices(chunk + row * 64 + (((2 * half + unit) ^ ((row >> 1) & 3)) << 4), pairs);
-  }
+// 8 values a thread, v[4j..4j+3] as Wgmma has them, to half `half` of the columns of a swizzled
+// chunk [16, 32] in shared memory.
+__device__ inline void stage(__nv_bfloat16, const float (&v)[8], uint32_t chunk, int half,
+                             int lane) {
+  const int row = lane & 15, unit = 2 * half + (lane >> 4);
+  const uint32_t pairs[4] = {bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]), bf16_pair(v[4], v[5]),
+                             bf16_pair(v[6], v[7])};
+  store_matrices(chunk + row * 64 + ((unit ^ ((row >> 1) & 3)) << 4), pairs);
 }
-__device__ inline void stage(float, const float (&v)[16], uint32_t chunk, int lane) {
+__device__ inline void stage(float, const float (&v)[8], uint32_t chunk, int half, int lane) {
   const int row = lane >> 2;
 #pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    const uint32_t at =
-        chunk + row * 128 + (((2 * j + ((lane >> 1) & 1)) ^ row) << 4) + (lane & 1) * 8;
+  for (int j = 0; j < 2; ++j) {
+    const int unit = 4 * half + 2 * j + ((lane >> 1) & 1);
+    const uint32_t at = chunk + row * 128 + ((unit ^ row) << 4) + (lane & 1) * 8;
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(v[4 * j]), "f"(v[4 * j + 1])
                  : "memory");
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at + 8 * 128), "f"(v[4 * j + 2]),
@@ -159,11 +161,12 @@ __device__ inline void stage(float, const float (&v)[16], uint32_t chunk, int la
   }
 }
 template <class Operand>
-__device__ void stage(Codes<Operand>, const float (&v)[16], uint32_t chunk, int lane) {
-  const int row = lane >> 2, flip = (row >> 2) & 1;
+__device__ void stage(Codes<Operand>, const float (&v)[8], uint32_t chunk, int half, int lane) {
+  const int row = lane >> 2;
 #pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    const uint32_t at = chunk + row * 32 + (((j >> 1) ^ flip) << 4) + (j & 1) * 8 + (lane & 3) * 2;
+  for (int j = 0; j < 2; ++j) {
+    const uint32_t at =
+        chunk + row * 32 + ((half ^ ((row >> 2) & 1)) << 4) + j * 8 + (lane & 3) * 2;
     const uint16_t top = encode_pair(Operand{}, v[4 * j], v[4 * j + 1]);
     const uint16_t bottom = encode_pair(Operand{}, v[4 * j + 2], v[4 * j + 3]);
     asm volatile("st.shared.u16 [%0], %1;" ::"r"(at), "h"(top) : "memory");
@@ -177,14 +180,14 @@ struct Columns {
   float scale[kN], bias[kN];
 };
 
-// The threads of a warp finish their 16 rows of tile after tile.
-template <class Operand, int kN, class Out>
+// The threads of a warp finish tile after tile, 16 rows each of kBlocks blocks of 64.
+template <class Operand, int kN, int kBlocks, class Out>
 class WarpEpilogue {
  public:
   static constexpr int kChunkBytes = kWarpRows * kChunkCols * OutInfo<Out>::kBytes;
   static constexpr int kRing = kWarpStaging / kChunkBytes;
   static constexpr bool kScaled = !std::is_same_v<Operand, Bf16>;
-  using Sums = typename Operand::Sum[kN / 2];
+  using Sums = typename Operand::Sum[kBlocks][kN / 2];
 
   __device__ WarpEpilogue(const Epilogue& e, const CUtensorMap* map, int m, int n, uint8_t* staging)
       : e_(e),
@@ -195,57 +198,108 @@ class WarpEpilogue {
         lane_(static_cast<int>(threadIdx.x) % 32),
         divider_(OutInfo<Out>::kIsCodes ? *e.out_scale : 1.0f) {}
 
-  // Of the rows from `row` on and the columns from `col`.
+  // Of the first block's rows from `row` on and the columns from `col`.
   __device__ void begin(int row, int col) {
     row_ = row, col_ = col;
-    const int r = row_ + lane_ / 4;
-    if (kScaled && e_.x_by_row) {
-      row_scale_[0] = r < m_ ? e_.x_scale[r] : 0.0f;
-      row_scale_[1] = r + 8 < m_ ? e_.x_scale[r + 8] : 0.0f;
+    if constexpr (kScaled) {
+      if (!e_.x_by_row) return;
+#pragma unroll
+      for (int i = 0; i < 2 * kBlocks; ++i) {
+        const int r = row_ + lane_ / 4 + i / 2 * 64 + i % 2 * 8;
+        row_scale_[i] = r < m_ ? e_.x_scale[r] : 0.0f;
+      }
     }
   }
 
   __device__ void finish(const Sums& sums, const Columns<kN>& columns) {
-    if (row_ >= m_) return;
 #pragma unroll
-    for (int c = 0; c < kN / kChunkCols; ++c) {
-      if (col_ + c * kChunkCols >= n_) break;
-      float v[16];
-      scale(sums, columns, c, v);
-      activate(v);
-      if constexpr (OutInfo<Out>::kIsCodes) {
-        quantize(v);
-      } else {
-        combine(c, v);
+    for (int block = 0; block < kBlocks; ++block) {
+      if (row_ + 64 * block >= m_) break;
+#pragma unroll
+      for (int c = 0; c < kN / kChunkCols; ++c) {
+        if (col_ + c * kChunkCols >= n_) break;
+        finish_chunk(sums[block], columns, block, c);
       }
-      store(c, v);
     }
   }
 
  private:
-  __device__ void scale(const Sums& sums, const Columns<kN>& columns, int c, float (&v)[16]) const {
+  using BlockSums = typename Operand::Sum[kN / 2];
+
+  // Half a chunk at a time: few registers are left beside the sums.
+  __device__ void finish_chunk(const BlockSums& sums, const Columns<kN>& columns, int block,
+                               int c) {
+    uint8_t* chunk = staging_ + slot_ * kChunkBytes;
+    slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
+    if (lane_ == 0) wait_stores_read<kRing - 1>();
+    __syncwarp();
 #pragma unroll
-    for (int i = 0; i < 16; ++i) v[i] = static_cast<float>(sums[16 * c + i]);
+    for (int half = 0; half < 2; ++half) {
+      float v[8];
+      finish_half(sums, columns, block, c * kChunkCols + 16 * half, v);
+      stage(Out{}, v, shared_address(chunk), half, lane_);
+    }
+    fence_async_proxy();
+    __syncwarp();
+    if (lane_ == 0) {
+      store_box(map_, chunk, col_ + c * kChunkCols, row_ + 64 * block);
+      commit_stores();
+    }
+  }
+
+  // The 16 columns of the tile from `at` on.
+  __device__ void finish_half(const BlockSums& sums, const Columns<kN>& columns, int block, int at,
+                              float (&v)[8]) {
+    if constexpr (OutInfo<Out>::kIsCodes) {
+      scale(sums, columns, block, at, v);
+      activate(v);
+      quantize(v);
+    } else {
+      Pair<Out> residual[4];  // fetched while the rest is computed
+      if (e_.residual) load_side(e_.residual, block, at, false, residual);
+      scale(sums, columns, block, at, v);
+      activate(v);
+      if (e_.gate) {
+        Pair<Out> gate[4];
+        load_side(e_.gate, block, at, true, gate);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int at = c * kChunkCols + 8 * j + 2 * (lane_ & 3);
+        for (int i = 0; i < 4; ++i) {
+          v[2 * i] *= gate[i].get().x, v[2 * i + 1] *= gate[i].get().y;
+        }
+      }
+      if (e_.residual) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          v[2 * i] += residual[i].get().x, v[2 * i + 1] += residual[i].get().y;
+        }
+      }
+    }
+  }
+
+  __device__ void scale(const BlockSums& sums, const Columns<kN>& columns, int block, int at,
+                        float (&v)[8]) const {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) v[i] = static_cast<float>(sums[at / 2 + i]);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const int col = at + 8 * j + 2 * (lane_ & 3);
       if constexpr (kScaled) {
-        const float2 s = *reinterpret_cast<const float2*>(columns.scale + at);
+        const float2 s = *reinterpret_cast<const float2*>(columns.scale + col);
         float2 top = s, bottom = s;
         if (e_.x_by_row) {
-          top = {row_scale_[0] * s.x, row_scale_[0] * s.y};
-          bottom = {row_scale_[1] * s.x, row_scale_[1] * s.y};
+          const float t = row_scale_[2 * block], b = row_scale_[2 * block + 1];
+          top = {t * s.x, t * s.y}, bottom = {b * s.x, b * s.y};
         }
         v[4 * j] *= top.x, v[4 * j + 1] *= top.y;
         v[4 * j + 2] *= bottom.x, v[4 * j + 3] *= bottom.y;
       }
-      const float2 b = *reinterpret_cast<const float2*>(columns.bias + at);
+      const float2 b = *reinterpret_cast<const float2*>(columns.bias + col);
       v[4 * j] += b.x, v[4 * j + 1] += b.y;
       v[4 * j + 2] += b.x, v[4 * j + 3] += b.y;
     }
   }
 
-  __device__ void activate(float (&v)[16]) const {
+  __device__ void activate(float (&v)[8]) const {
     if (e_.activation == Activation::gelu_tanh) {
 #pragma unroll
       for (float& x : v) x = gelu_tanh(x);
@@ -261,7 +315,7 @@ class WarpEpilogue {
     }
   }
 
-  __device__ void quantize(float (&v)[16]) const {
+  __device__ void quantize(float (&v)[8]) const {
     divider_.divide(v);
     if constexpr (std::is_same_v<Operand, I8>) {
       bool nan = false;
@@ -271,46 +325,20 @@ class WarpEpilogue {
     }
   }
 
-  // gate and residual, of which a thread reads what it holds.
-  __device__ void combine(int c, float (&v)[16]) const {
-    if (!e_.gate && !e_.residual) return;
-    const int col = col_ + c * kChunkCols + 2 * (lane_ & 3);
+  // pairs[2 j + half]: row + 8 half, columns 8 j and the next; by_sample: one row a sample.
+  template <class T>
+  __device__ void load_side(const void* matrix, int block, int first_col, bool by_sample,
+                            Pair<T> (&pairs)[4]) const {
+    const int col = col_ + first_col + 2 * (lane_ & 3);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int row = row_ + lane_ / 4 + 8 * half;
-      if (row >= m_) continue;
-      if (e_.gate) {
-        const int64_t base = int64_t{row / e_.rows_per_sample} * n_ + col;
+      int row = min(row_ + 64 * block + lane_ / 4 + 8 * half, m_ - 1);
+      if (by_sample) row = row / e_.rows_per_sample;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          if (col + 8 * j >= n_) break;
-          const float2 g = load_pair<Out>(e_.gate, base + 8 * j);
-          v[4 * j + 2 * half] *= g.x, v[4 * j + 2 * half + 1] *= g.y;
-        }
+      for (int j = 0; j < 2; ++j) {
+        const int at = min(col + 8 * j, n_ - 2);  // what lies beyond is not stored
+        pairs[2 * j + half] = load_pair<T>(matrix, int64_t{row} * n_ + at);
       }
-      if (e_.residual) {
-        const int64_t base = int64_t{row} * n_ + col;
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          if (col + 8 * j >= n_) break;
-          const float2 r = load_pair<Out>(e_.residual, base + 8 * j);
-          v[4 * j + 2 * half] += r.x, v[4 * j + 2 * half + 1] += r.y;
-        }
-      }
-    }
-  }
-
-  __device__ void store(int c, const float (&v)[16]) {
-    uint8_t* chunk = staging_ + slot_ * kChunkBytes;
-    slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
-    if (lane_ == 0) wait_stores_read<kRing - 1>();
-    __syncwarp();
-    stage(Out{}, v, shared_address(chunk), lane_);
-    fence_async_proxy();
-    __syncwarp();
-    if (lane_ == 0) {
-      store_box(map_, chunk, col_ + c * kChunkCols, row_);
-      commit_stores();
     }
   }
 
@@ -320,7 +348,7 @@ class WarpEpilogue {
   uint8_t* staging_;
   int lane_, slot_ = 0;
   Divider divider_;
-  float row_scale_[2] = {1.0f, 1.0f};
+  float row_scale_[2 * kBlocks] = {};
 };
 
 }  // namespace octavo::cuda::sm90

@@ -153,7 +153,7 @@ Variant choose_variant(const Gemm& gemm, int processors, bool accurate) {
     const double time = estimate(gemm, instance.variant, processors);
     if (!best || time < least) best = &instance, least = time;
   }
-  return best ? best->variant : Variant{0, 0, accurate};
+  return best ? best->variant : Variant{0, 0, false, accurate};
 }
 
 cudaError_t run_gemm(const Gemm& gemm, const Variant& v, int processors, cudaStream_t stream) {

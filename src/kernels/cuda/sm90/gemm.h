@@ -38,11 +38,11 @@ struct Epilogue {
 };
 
 // A variant of the kernel: tiles of 128 x tile_n, `cluster` blocks along M sharing their tile of w,
-// e4m3's sums either left to the tensor cores over all of K, or (accurate) carried to f32 registers
-// every 128 of K, because the tensor cores keep 14 bits.
+// the two warpgroups of a block taking turns at tiles or sharing them. accurate: e4m3's sums, which
+// the tensor cores keep to 14 bits, are carried on in f32 registers every 128 of K.
 struct Variant {
-  int tile_n = 256, cluster = 2;
-  bool accurate = false;
+  int tile_n = 192, cluster = 2;
+  bool turns = true, accurate = false;
   bool operator==(const Variant&) const = default;
 };
 

@@ -4,8 +4,9 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_i8_codes_instances() {
   static const Instance kInstances[] = {
-      instance<I8, Codes<I8>, 256, 2>(),
-      instance<I8, Codes<I8>, 128, 1>(),
+      instance<I8, Codes<I8>, 192, 2, true>(),
+      instance<I8, Codes<I8>, 192, 1, true>(),
+      instance<I8, Codes<I8>, 128, 1, true>(),
   };
   return kInstances;
 }

@@ -1,9 +1,10 @@
 #pragma once
 // The product of gemm.h. A block of three warpgroups stays on its multiprocessor and takes tiles of
 // 128 x kN: one warp feeds a ring of shared-memory stages (128 bytes of K each) through the copy
-// engine, two warpgroups multiply 64 rows each. They meet only through the ring, so that one's
-// epilogue runs under the other's products; the ring's depth is how far they drift apart. Blocks of
-// a cluster work on tiles below each other and fetch the common tile of w once, a part each.
+// engine, two warpgroups multiply. Either they take turns (kTurns), a tile each, so that the
+// epilogue of one runs under the products of the other; or they share a tile, 64 rows each, which
+// leaves room for wider ones. Blocks of a cluster work on tiles below each other and fetch the
+// common tile of w once, a part each.
 #include "kernels/cuda/sm90/epilogue.cuh"
 #include "kernels/cuda/sm90/instance.h"
 
@@ -21,8 +22,10 @@ __device__ inline void find_tile(const TileOrder& order, int index, int* row, in
   *col = within / height;
 }
 
-template <int kN>
+// Of tiles of 128 x kN. A warpgroup multiplies kBlocks blocks of 64 rows.
+template <int kN, bool kTurns>
 struct Shared {
+  static constexpr int kBlocks = kTurns ? 2 : 1, kReaders = kTurns ? 1 : 2;  // of a stage
   static constexpr int kStageA = kTileM * kRowBytes, kStageB = kN * kRowBytes;
   static constexpr int kStaging = 8 * kWarpStaging;
   static constexpr int kFixed = kStaging + 2 * static_cast<int>(sizeof(Columns<kN>)) + 512;
@@ -53,15 +56,20 @@ struct Cursor {
   __device__ void advance() {
     if (++stage == kStages) stage = 0, parity ^= 1;
   }
+  __device__ void advance(int steps) {
+    stage += steps;
+    parity ^= static_cast<uint32_t>(stage / kStages) & 1;
+    stage %= kStages;
+  }
 };
 
-template <class Operand, int kN, int kCluster>
+template <class Operand, int kN, int kCluster, bool kTurns>
 __device__ void produce(const CUtensorMap& x, const CUtensorMap& w, const Extents& extents,
-                        const Shared<kN>& shared) {
+                        const Shared<kN, kTurns>& shared) {
   constexpr int kCols = kRowBytes / Operand::kBytes, kPart = kN / kCluster;
   const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
   const int clusters = static_cast<int>(gridDim.x) / kCluster;
-  Cursor<Shared<kN>::kStages> at;
+  Cursor<Shared<kN, kTurns>::kStages> at;
   for (int t = static_cast<int>(blockIdx.x) / kCluster; t < tile_count(extents.order);
        t += clusters) {
     int row, col;
@@ -70,7 +78,7 @@ __device__ void produce(const CUtensorMap& x, const CUtensorMap& w, const Extent
     for (int k = 0; k < extents.k_blocks; ++k) {
       uint64_t* full = shared.full(at.stage);
       barrier_wait(shared.empty(at.stage), at.parity ^ 1);
-      barrier_expect(full, Shared<kN>::kStageA + Shared<kN>::kStageB);
+      barrier_expect(full, Shared<kN, kTurns>::kStageA + Shared<kN, kTurns>::kStageB);
       load_box(shared.a(at.stage), &x, full, k * kCols, row);
       uint8_t* b = shared.b(at.stage) + rank * kPart * kRowBytes;
       if constexpr (kCluster > 1) {
@@ -94,42 +102,49 @@ __device__ void release(uint64_t* empty) {
   }
 }
 
-template <class Operand, int kN>
-__device__ void multiply_stage(typename Operand::Sum (&sums)[kN / 2], uint64_t a, uint64_t b,
-                               bool first) {
+template <class Operand, int kN, int kBlocks>
+__device__ void multiply_stage(typename Operand::Sum (&sums)[kBlocks][kN / 2], const uint8_t* a,
+                               const uint8_t* b, bool first) {
+  const uint64_t a_at = matrix_descriptor(a), b_at = matrix_descriptor(b);
   products_begin();
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    Wgmma<Operand, kN>::run(sums, a + 2 * i, b + 2 * i, i > 0 || !first);
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      Wgmma<Operand, kN>::run(sums[block], a_at + block * (64 * kRowBytes / 16) + 2 * i,
+                              b_at + 2 * i, i > 0 || !first);
+    }
   }
   products_commit();
 }
 
-// The products of one tile, 64 rows of it.
-template <class Operand, int kN, int kCluster, bool kAccurate>
-__device__ void multiply(const Shared<kN>& shared, int half, int k_blocks,
-                         Cursor<Shared<kN>::kStages>& at, typename Operand::Sum (&sums)[kN / 2]) {
-  constexpr int kHalf = 64 * kRowBytes;
+// The products of one tile, rows from first_row on.
+template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Sums>
+__device__ void multiply(const Shared<kN, kTurns>& shared, int first_row, int k_blocks,
+                         Cursor<Shared<kN, kTurns>::kStages>& at, Sums& sums) {
+  constexpr int kBlocks = Shared<kN, kTurns>::kBlocks;
   if constexpr (kAccurate) {
-#pragma unroll
-    for (auto& sum : sums) sum = 0;
     for (int k = 0; k < k_blocks; ++k) {
-      typename Operand::Sum part[kN / 2];
+      typename Operand::Sum part[kBlocks][kN / 2];
       barrier_wait(shared.full(at.stage), at.parity);
-      multiply_stage<Operand, kN>(part, matrix_descriptor(shared.a(at.stage) + half * kHalf),
-                                  matrix_descriptor(shared.b(at.stage)), true);
+      multiply_stage<Operand, kN, kBlocks>(part, shared.a(at.stage) + first_row * kRowBytes,
+                                           shared.b(at.stage), true);
       products_wait<0>();
       release<kCluster>(shared.empty(at.stage));
 #pragma unroll
-      for (int i = 0; i < kN / 2; ++i) sums[i] += part[i];
+      for (int i = 0; i < kBlocks * kN / 2; ++i) {
+        auto& sum = sums[i / (kN / 2)][i % (kN / 2)];
+        const auto more = part[i / (kN / 2)][i % (kN / 2)];
+        sum = k == 0 ? more : sum + more;
+      }
       at.advance();
     }
   } else {
     int previous = -1;
     for (int k = 0; k < k_blocks; ++k) {
       barrier_wait(shared.full(at.stage), at.parity);
-      multiply_stage<Operand, kN>(sums, matrix_descriptor(shared.a(at.stage) + half * kHalf),
-                                  matrix_descriptor(shared.b(at.stage)), k == 0);
+      multiply_stage<Operand, kN, kBlocks>(sums, shared.a(at.stage) + first_row * kRowBytes,
+                                           shared.b(at.stage), k == 0);
       products_wait<1>();
       if (previous >= 0) release<kCluster>(shared.empty(previous));
       previous = at.stage;
@@ -169,35 +184,41 @@ struct ColumnLoader {
   }
 };
 
-template <class Operand, int kN, int kCluster, bool kAccurate, class Out>
+template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Out>
 __device__ void consume(const CUtensorMap& y, const Extents& extents, const Epilogue& e,
-                        const Shared<kN>& shared) {
+                        const Shared<kN, kTurns>& shared) {
+  constexpr int kBlocks = Shared<kN, kTurns>::kBlocks;
   const int thread = static_cast<int>(threadIdx.x) - kFirstConsumer;
-  const int half = thread / 128, warp = thread / 32;
+  const int group = thread / 128, warp = thread / 32;
+  const int first_row = kTurns ? 0 : 64 * group;
   const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
   const int clusters = static_cast<int>(gridDim.x) / kCluster;
-  Columns<kN>* columns = shared.columns(half);
-  WarpEpilogue<Operand, kN, Out> epilogue(e, &y, extents.m, extents.n, shared.staging(warp));
-  Cursor<Shared<kN>::kStages> at;
-  for (int t = static_cast<int>(blockIdx.x) / kCluster; t < tile_count(extents.order);
-       t += clusters) {
+  Columns<kN>* columns = shared.columns(group);
+  WarpEpilogue<Operand, kN, kBlocks, Out> epilogue(e, &y, extents.m, extents.n,
+                                                   shared.staging(warp));
+  Cursor<Shared<kN, kTurns>::kStages> at;
+  int t = static_cast<int>(blockIdx.x) / kCluster;
+  if (kTurns && group == 1) t += clusters, at.advance(extents.k_blocks);
+  for (; t < tile_count(extents.order); t += kTurns ? 2 * clusters : clusters) {
     int row, col;
     find_tile(extents.order, t, &row, &col);
-    row = (row * kCluster + rank) * kTileM + warp * kWarpRows, col *= kN;
+    row = (row * kCluster + rank) * kTileM + first_row + warp % 4 * kWarpRows, col *= kN;
     ColumnLoader<Operand, kN> loader;
     loader.load(e, col, extents.n, thread % 128);
     epilogue.begin(row, col);
-    typename Operand::Sum sums[kN / 2];
-    multiply<Operand, kN, kCluster, kAccurate>(shared, half, extents.k_blocks, at, sums);
-    sync_threads(1 + half, 128);  // nobody reads the last tile's columns any more
+    typename Operand::Sum sums[kBlocks][kN / 2];
+    multiply<Operand, kN, kCluster, kTurns, kAccurate>(shared, first_row, extents.k_blocks, at,
+                                                       sums);
+    if (kTurns) at.advance(extents.k_blocks);
+    sync_threads(1 + group, 128);  // nobody reads the last tile's columns any more
     loader.put(columns, thread % 128);
-    sync_threads(1 + half, 128);
+    sync_threads(1 + group, 128);
     epilogue.finish(sums, *columns);
   }
   wait_stores();
 }
 
-template <class Operand, int kN, int kCluster, bool kAccurate, class Out>
+template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Out>
 __global__ __cluster_dims__(kCluster)
     __launch_bounds__(kThreads, 1) void gemm_kernel(const __grid_constant__ CUtensorMap x,
                                                     const __grid_constant__ CUtensorMap w,
@@ -206,12 +227,12 @@ __global__ __cluster_dims__(kCluster)
                                                     const __grid_constant__ Epilogue e) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
-  const Shared<kN> shared{memory};
+  const Shared<kN, kTurns> shared{memory};
   if (threadIdx.x == 0) {
     prefetch_map(&x), prefetch_map(&w), prefetch_map(&y);
-    for (int i = 0; i < Shared<kN>::kStages; ++i) {
+    for (int i = 0; i < Shared<kN, kTurns>::kStages; ++i) {
       barrier_init(shared.full(i), 1);
-      barrier_init(shared.empty(i), 8 * kCluster);
+      barrier_init(shared.empty(i), 4 * Shared<kN, kTurns>::kReaders * kCluster);
     }
     barrier_init_fence();
   }
@@ -224,14 +245,16 @@ __global__ __cluster_dims__(kCluster)
   wait_for_earlier_launch();
   if (threadIdx.x < kFirstConsumer) {
     give_registers<kProducerRegisters>();
-    if (threadIdx.x < 32 && elect_one()) produce<Operand, kN, kCluster>(x, w, extents, shared);
+    if (threadIdx.x < 32 && elect_one()) {
+      produce<Operand, kN, kCluster, kTurns>(x, w, extents, shared);
+    }
     __syncwarp();
   } else {
     take_registers<kConsumerRegisters>();
     if (e.out_scale_copy && blockIdx.x == 0 && threadIdx.x == kFirstConsumer) {
       *e.out_scale_copy = *e.out_scale;
     }
-    consume<Operand, kN, kCluster, kAccurate, Out>(y, extents, e, shared);
+    consume<Operand, kN, kCluster, kTurns, kAccurate, Out>(y, extents, e, shared);
   }
   // Nobody leaves while others may still arrive at its barriers.
   if constexpr (kCluster > 1) sync_cluster();

@@ -13,13 +13,14 @@ constexpr Output kOutput = OutInfo<Out>::kIsCodes       ? Output::codes
                            : std::is_same_v<Out, float> ? Output::f32
                                                         : Output::bf16;
 
-template <class Operand, class Out, int kN, int kCluster, bool kAccurate = false>
+template <class Operand, class Out, int kN, int kCluster, bool kTurns, bool kAccurate = false>
 Instance instance() {
-  return {kElement<Operand>,
-          kOutput<Out>,
-          {kN, kCluster, kAccurate},
-          reinterpret_cast<const void*>(&gemm_kernel<Operand, kN, kCluster, kAccurate, Out>),
-          Shared<kN>::kBytes};
+  return {
+      kElement<Operand>,
+      kOutput<Out>,
+      {kN, kCluster, kTurns, kAccurate},
+      reinterpret_cast<const void*>(&gemm_kernel<Operand, kN, kCluster, kTurns, kAccurate, Out>),
+      Shared<kN, kTurns>::kBytes};
 }
 
 }  // namespace octavo::cuda::sm90
