@@ -8,7 +8,10 @@
 #include <cstring>
 #include <memory>
 
+#include <cuda_fp8.h>
+
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_e4m3.h"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/table.h"
 
@@ -80,8 +83,9 @@ struct Problem {
   AnyFloat bias;
   AttentionBiasStrides strides;
   AttentionExtents e;
-  double scale, weight_unit, weight_least, out_unit;
+  double scale, weight_unit, weight_least, reach_unit, out_unit;
   uint32_t* worst;  // f32 bits of the largest error over its bound; NaN is larger than any
+  double* power;    // of the error, of the outputs
 };
 
 __device__ double block_sum(double x) {
@@ -95,8 +99,8 @@ __device__ double block_sum(double x) {
 
 // One query of one head a block of 128 threads. The error of an output is bounded by the weights'
 // rounding (weight_unit, or weight_least of the largest weight), by f32 arithmetic on scores and
-// sums (2^-23 for each of the depth + 4 roundings of a score's terms, and for each key), and by the
-// output's own rounding.
+// sums (reach_unit of the scores' terms, 2^-23 for each of the depth + 4 roundings of a score's
+// terms, and for each key), and by the output's own rounding.
 template <class T>
 __global__ void compare(const Problem p) {
   __shared__ double weights[kMostKeys];
@@ -137,7 +141,8 @@ __global__ void compare(const Problem p) {
     part += weights[t];
   }
   const double total = block_sum(part);
-  const double unit = p.weight_unit + 0x1p-23 * ((p.e.depth + 4.0) * reach + p.e.keys + 8.0);
+  const double unit =
+      p.weight_unit + p.reach_unit * reach + 0x1p-23 * ((p.e.depth + 4.0) * reach + p.e.keys + 8.0);
   for (int64_t d = threadIdx.x; d < p.e.depth; d += blockDim.x) {
     double sum = 0, size = 0, sizes = 0;
     for (int64_t t = 0; t < p.e.keys; ++t) {
@@ -152,6 +157,8 @@ __global__ void compare(const Problem p) {
                                              p.out_unit * fabs(want) + 0x1p-100;
     const double found = to_float(static_cast<const T*>(p.out)[row * p.e.depth + d]);
     const auto ratio = static_cast<float>(fabs(found - want) / bound);
+    atomicAdd(&p.power[0], (found - want) * (found - want));
+    atomicAdd(&p.power[1], want * want);
     atomicMax(p.worst, isnan(ratio) ? 0x7fffffffu : __float_as_uint(ratio));
   }
 }
@@ -226,12 +233,25 @@ std::vector<unsigned char> download(const Memory& from) {
   return bytes;
 }
 
-// The largest error in units of its bound.
-float error_of(const Work& w, DType type) {
-  Memory worst(sizeof(uint32_t));
-  check(cudaMemsetAsync(worst.data, 0, worst.size, the_stream), "clearing");
-  const bool half = type == DType::f16, single = type == DType::f32;
+struct Error64 {
+  float ratio;      // the largest error in units of its bound
+  double decibels;  // the outputs' power over the errors'
+};
+
+struct Units {
+  double weight, weight_least, reach, out;
+};
+Units units_of(DType type) {
+  if (type == DType::f32) return {0, 0, 0, 0x1p-23};
+  if (type == DType::f16) return {0x1p-10, 0x1p-24, 0, 0x1p-10};
+  return {0x1p-8, 0, 0, 0x1p-8};
+}
+
+Error64 error_of(const Work& w, DType type, const Units& units) {
+  Memory sums(3 * sizeof(double));
+  check(cudaMemsetAsync(sums.data, 0, sums.size, the_stream), "clearing");
   const AttentionExtents e = attention_extents(w.call);
+  auto* power = static_cast<double*>(sums.data);
   Problem p = {.q = w.buffers[0]->data,
                .k = w.buffers[1]->data,
                .v = w.buffers[2]->data,
@@ -240,22 +260,22 @@ float error_of(const Work& w, DType type) {
                .strides = attention_bias_strides(w.call),
                .e = e,
                .scale = w.call.attrs.get_double("scale"),
-               .weight_unit = single ? 0.0
-                              : half ? 0x1p-10
-                                     : 0x1p-8,
-               .weight_least = half ? 0x1p-24 : 0.0,
-               .out_unit = single ? 0x1p-23
-                           : half ? 0x1p-10
-                                  : 0x1p-8,
-               .worst = static_cast<uint32_t*>(worst.data)};
+               .weight_unit = units.weight,
+               .weight_least = units.weight_least,
+               .reach_unit = units.reach,
+               .out_unit = units.out,
+               .worst = reinterpret_cast<uint32_t*>(power + 2),
+               .power = power};
   const auto blocks = static_cast<unsigned>(e.batch * e.queries * e.heads);
   with_compute_type(type, [&](auto t) {
     compare<typename decltype(t)::type><<<blocks, 128, 0, the_stream>>>(p);
   });
-  const auto bytes = download(worst);
+  const auto bytes = download(sums);
+  double powers[2];
   float ratio;
-  std::memcpy(&ratio, bytes.data(), sizeof(ratio));
-  return ratio;
+  std::memcpy(powers, bytes.data(), sizeof(powers));
+  std::memcpy(&ratio, bytes.data() + sizeof(powers), sizeof(ratio));
+  return {ratio, 10 * std::log10(powers[1] / powers[0])};
 }
 
 // The bits of sample `b` when it is a batch of its own.
@@ -286,13 +306,23 @@ const char* text(DType t) { return t == DType::f32 ? "f32" : t == DType::f16 ? "
 
 const Kernel* const kKernels[] = {&kAttentionSm90, &kAttentionMma, &kAttentionSimt};
 
+void print_check(bool good, const char* kernel, const Case& c, DType type, const Error64& error,
+                 bool same, bool alone) {
+  std::printf(
+      "%-5s %-15s %-4s b%ld s%ld h%ld t%ld hk%ld d%ld bias %d: %.3f of the bound, %.1f dB%s%s\n",
+      good ? "ok" : "WRONG", kernel, text(type), long(c.batch), long(c.queries), long(c.heads),
+      long(c.keys), long(c.key_heads), long(c.depth), int(c.bias), error.ratio, error.decibels,
+      same ? "" : ", other bits in other runs", alone ? "" : ", other bits in a batch");
+  std::fflush(stdout);
+}
+
 bool check_case(const Kernel& kernel, const Case& c, DType type) {
   Work w = make_work(c, type);
   const Verdict verdict = kernel.supports(w.call);
   if (!verdict.supported) return true;
   check(cudaMemsetAsync(w.out->data, 0xff, w.out->size, the_stream), "poisoning");
   run(kernel, w);
-  const float ratio = error_of(w, type);
+  const Error64 error = error_of(w, type, units_of(type));
   const auto first = download(*w.out);
   bool same = true, alone = true;
   for (int i = 0; i < 3; ++i) {
@@ -301,12 +331,82 @@ bool check_case(const Kernel& kernel, const Case& c, DType type) {
     same = same && download(*w.out) == first;
   }
   if (c.batch > 1) alone = same_alone(kernel, w, type, c.batch - 1, first);
-  const bool good = ratio <= 1 && same && alone;
-  std::printf("%-5s %-15s %-4s b%ld s%ld h%ld t%ld hk%ld d%ld bias %d: %.3f of the bound%s%s\n",
-              good ? "ok" : "WRONG", kernel.name, text(type), long(c.batch), long(c.queries),
-              long(c.heads), long(c.keys), long(c.key_heads), long(c.depth), int(c.bias), ratio,
-              same ? "" : ", other bits in other runs", alone ? "" : ", other bits in a batch");
-  std::fflush(stdout);
+  const bool good = error.ratio <= 1 && same && alone;
+  print_check(good, kernel.name, c, type, error, same, alone);
+  return good;
+}
+
+// x becomes what its codes mean.
+__global__ void to_codes(__nv_bfloat16* x, uint8_t* codes, int64_t n, const float* scale,
+                         int by_head, int64_t heads, int64_t depth) {
+  for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < n;
+       i += int64_t{gridDim.x} * blockDim.x) {
+    const float s = scale[by_head * (i / depth % heads)];
+    const auto code = __nv_cvt_float_to_fp8(to_float(x[i]) / s, __NV_SATFINITE, __NV_E4M3);
+    const float value = __half2float(__half(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3)));
+    codes[i] = code;
+    x[i] = from_float<__nv_bfloat16>(value * s);
+  }
+}
+
+// The operands of a call in e4m3; those of `w` become what the codes mean.
+struct E4m3Work {
+  E4m3Work(Work& w, bool by_head) {
+    const AttentionExtents e = attention_extents(w.call);
+    std::vector<float> values;
+    for (int64_t h = 0; h < e.heads; ++h) values.push_back(by_head && h % 2 ? 0x1p-5f : 0x1p-6f);
+    scale = std::make_unique<Memory>(values.size() * sizeof(float));
+    check(cudaMemcpy(scale->data, values.data(), scale->size, cudaMemcpyHostToDevice), "copying");
+    const auto* s = static_cast<const float*>(scale->data);
+    for (int i = 0; i < 3; ++i) {
+      const int64_t n = element_count(w.call.inputs[i]->shape);
+      const int64_t heads = w.call.inputs[i]->shape[2];
+      codes[i] =
+          std::make_unique<Memory>(i < 2 ? n : n / e.keys * attention_e4m3_padded_keys(e.keys));
+      Memory unused(n);
+      to_codes<<<1024, 256, 0, the_stream>>>(
+          static_cast<__nv_bfloat16*>(w.buffers[i]->data),
+          static_cast<uint8_t*>(i < 2 ? codes[i]->data : unused.data), n, s, by_head, heads,
+          e.depth);
+      check(cudaStreamSynchronize(the_stream), "quantizing");
+    }
+    workspace = std::make_unique<Memory>(attention_e4m3_workspace(w.call, e));
+    attention = {.extents = e,
+                 .q = codes[0]->data,
+                 .k = codes[1]->data,
+                 .v = codes[2]->data,
+                 .q_scale = s,
+                 .k_scale = s,
+                 .v_scale = s,
+                 .by_head = by_head,
+                 .scale = w.call.attrs.get_double("scale"),
+                 .out = w.out->data,
+                 .workspace = workspace->data};
+    quantize_values(w);
+  }
+  void quantize_values(const Work& w) {
+    quantize_attention_values(w.call, attention.extents, w.buffers[2]->data, attention.v_scale,
+                              attention.by_head, codes[2]->data);
+  }
+  std::unique_ptr<Memory> scale, codes[3], workspace;
+  AttentionE4m3 attention;
+};
+
+// Weights have 4 significant bits, and below 2^-10 of the largest fewer; the tensor cores keep 13
+// bits of a sum, of which there is one for every 32 terms.
+bool check_e4m3(const Case& c, bool by_head) {
+  Work w = make_work(c, DType::bf16);
+  if (!attention_e4m3_refusal(w.call, attention_extents(w.call)).empty()) return true;
+  const E4m3Work e(w, by_head);
+  check(cudaMemsetAsync(w.out->data, 0xff, w.out->size, the_stream), "poisoning");
+  attention_e4m3(w.call, e.attention);
+  const Units units = {0x1p-4 + 0x1p-13 * (static_cast<double>(c.keys) / 32 + 2), 0x1p-14,
+                       5 * 0x1p-13, 0x1p-8};
+  const Error64 error = error_of(w, DType::bf16, units);
+  const auto first = download(*w.out);
+  attention_e4m3(w.call, e.attention);
+  const bool same = download(*w.out) == first, good = error.ratio <= 1 && same;
+  print_check(good, by_head ? "e4m3 by head" : "e4m3", c, DType::bf16, error, same, true);
   return good;
 }
 
@@ -342,22 +442,24 @@ bool check_all() {
       if (c.outlier > 5e4f && type == DType::f16) continue;
       for (const Kernel* kernel : kKernels) wrong += check_case(*kernel, c, type) ? 0 : 1;
     }
+    if (c.bias != Case::none || c.depth != 128 || c.keys == 0 || c.outlier > 5e4f) continue;
+    for (bool by_head : {false, true}) wrong += check_e4m3(c, by_head) ? 0 : 1;
   }
   std::printf("checks: %d wrong\n", wrong);
   return wrong == 0;
 }
 
-void time_case(const Kernel& kernel, const Case& c, DType type, int runs) {
-  Work w = make_work(c, type);
-  if (!kernel.supports(w.call).supported) return;
-  for (int i = 0; i < 3; ++i) run(kernel, w);
+template <class Launch>
+void time_launches(const char* kernel, const Case& c, DType type, int runs,
+                   const Launch& launches) {
+  for (int i = 0; i < 3; ++i) launches();
   std::vector<float> times;
   cudaEvent_t begin, end;
   check(cudaEventCreate(&begin), "creating an event");
   check(cudaEventCreate(&end), "creating an event");
   for (int i = 0; i < runs; ++i) {
     check(cudaEventRecord(begin, the_stream), "recording");
-    run(kernel, w);
+    launches();
     check(cudaEventRecord(end, the_stream), "recording");
     check(cudaEventSynchronize(end), "running");
     float ms;
@@ -370,15 +472,30 @@ void time_case(const Kernel& kernel, const Case& c, DType type, int runs) {
   const double ms = times[times.size() / 2];
   const double flops = 4.0 * c.batch * c.heads * c.queries * c.keys * c.depth;
   std::printf("%-15s %-4s b%ld s%ld h%ld t%ld d%ld bias %d: %9.1f us (least %.1f) %6.1f TFLOP/s\n",
-              kernel.name, text(type), long(c.batch), long(c.queries), long(c.heads), long(c.keys),
+              kernel, text(type), long(c.batch), long(c.queries), long(c.heads), long(c.keys),
               long(c.depth), int(c.bias), ms * 1e3, times[0] * 1e3, flops / ms / 1e9);
   std::fflush(stdout);
+}
+
+void time_case(const Kernel& kernel, const Case& c, DType type, int runs) {
+  Work w = make_work(c, type);
+  if (!kernel.supports(w.call).supported) return;
+  time_launches(kernel.name, c, type, runs, [&] { run(kernel, w); });
+}
+
+void time_e4m3(const Case& c) {
+  Work w = make_work(c, DType::bf16);
+  if (!attention_e4m3_refusal(w.call, attention_extents(w.call)).empty()) return;
+  E4m3Work e(w, false);
+  time_launches("e4m3", c, DType::bf16, 30, [&] { attention_e4m3(w.call, e.attention); });
+  time_launches("e4m3 values", c, DType::bf16, 30, [&] { e.quantize_values(w); });
 }
 
 void time_quick() {
   for (int64_t depth : {128, 64}) {
     time_case(kAttentionSm90, {1, 4608, 24, 4608, 24, depth}, DType::bf16, 30);
   }
+  time_e4m3({1, 4608, 24, 4608, 24, 128});
 }
 
 void time_all() {
@@ -388,6 +505,7 @@ void time_all() {
       {1, 4608, 24, 512, 24, 128},   {8, 711, 24, 711, 24, 64},   {4, 4608, 24, 4608, 24, 128}};
   for (const Case& c : cases) time_case(kAttentionSm90, c, DType::bf16, 30);
   time_case(kAttentionSm90, cases[0], DType::f16, 30);
+  for (int i : {0, 2, 8}) time_e4m3(cases[i]);
   for (const Case& c : {cases[0], cases[1], cases[5], Case{1, 512, 64, 512, 64, 64, Case::t5}}) {
     time_case(kAttentionMma, c, DType::bf16, 10);
   }

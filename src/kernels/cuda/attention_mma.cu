@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/mma16.cuh"
 #include "kernels/cuda/table.h"
@@ -19,12 +18,20 @@ constexpr int kQueries = kWarps * kWarpQueries, kVector = 8;  // kVector: elemen
 struct Problem {
   const void *q, *k, *v;
   void* out;
-  AnyFloat bias;
+  const void* bias;
   AttentionBiasStrides strides;
   AttentionExtents e;
   int64_t query_tiles;
   float scale;
 };
+
+constexpr float kLog2E = 1.44269504f, kLowest = -3.402823466e38f;
+
+__device__ inline float power_of_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 // A tile of rows in shared memory, 16-byte vectors swizzled so that eight rows in a column of
 // vectors lie in different banks.
@@ -52,14 +59,16 @@ struct Shared {
   Tile<T, kKeys, kDepth> k[2], v[2];
 };
 
-template <class T, int kDepth, int kKeys>
+// Bias: its type, or void where there is none.
+template <class T, class Bias, int kDepth, int kKeys>
 struct Warp {
   static constexpr int kBlocks = kKeys / 8, kColumns = kDepth / 8;
   const Problem& p;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   float scores[kRowTiles][kBlocks][4];
   float sums[kRowTiles][kColumns][4] = {};
-  AttentionRow<true> rows[kRowTiles][2];
+  // Of a thread's rows: the largest score so far and its share of the sum of weights.
+  float largest[kRowTiles][2], total[kRowTiles][2] = {};
 
   __device__ void multiply_keys(const Tile<T, kQueries, kDepth>& q,
                                 const Tile<T, kKeys, kDepth>& k) {
@@ -92,44 +101,78 @@ struct Warp {
   }
 
   // Scores become weights; `keys` of the tile exist, and `bias` is where its first key has it.
-  __device__ void weigh(int64_t keys, int64_t bias, int64_t first_query) {
+  // With a bias, -inf counts as the lowest f32: all keys of a row that has only such weigh the
+  // same.
+  __device__ void weigh(int keys, int64_t bias, int64_t first_query) {
 #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const int64_t query = first_query + warp * kWarpQueries + m * 16 + lane / 4 + 8 * r;
-        const int64_t bias_row = bias + min(query, p.e.queries - 1) * p.strides.query;
-        AttentionRow<true>& row = rows[m][r];
-        float top = -INFINITY;
-#pragma unroll
-        for (int n = 0; n < kBlocks; ++n) {
-#pragma unroll
-          for (int c = 0; c < 2; ++c) {
-            const int key = n * 8 + lane % 4 * 2 + c;
-            float& score = scores[m][n][2 * r + c];
-            score *= p.scale;
-            if (p.bias.data && key < keys) score += p.bias[bias_row + key * p.strides.key];
-            if (key < keys) top = fmaxf(top, score);
-          }
+        if constexpr (!std::is_void_v<Bias>) {
+          const int64_t query = first_query + warp * kWarpQueries + m * 16 + lane / 4 + 8 * r;
+          const int64_t row = bias + min(query, p.e.queries - 1) * p.strides.query;
+          add_bias(m, r, keys, static_cast<const Bias*>(p.bias) + row);
         }
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-        const float shrink = row.raise(top);
-#pragma unroll
-        for (int n = 0; n < kBlocks; ++n) {
-#pragma unroll
-          for (int c = 0; c < 2; ++c) {
-            float& score = scores[m][n][2 * r + c];
-            score = n * 8 + lane % 4 * 2 + c < keys ? row.weight(score) : 0.0f;
-            row.total += score;
-          }
-        }
-#pragma unroll
-        for (int n = 0; n < kColumns; ++n) {
-          sums[m][n][2 * r] *= shrink;
-          sums[m][n][2 * r + 1] *= shrink;
-        }
+        if (keys < kKeys) hide(m, r, keys);
+        weigh_row(m, r);
       }
+    }
+  }
+
+  template <class B>
+  __device__ void add_bias(int m, int r, int keys, const B* bias) {
+    const int step = static_cast<int>(p.strides.key);
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int key = n * 8 + lane % 4 * 2 + c;
+        float& score = scores[m][n][2 * r + c];
+        score = fmaf(score, p.scale, key < keys ? to_float(bias[key * step]) : 0.0f);
+        if (score < kLowest) score = kLowest;  // NaN stays
+      }
+    }
+  }
+
+  // Keys that do not exist have no weight.
+  __device__ void hide(int m, int r, int keys) {
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        if (n * 8 + lane % 4 * 2 + c >= keys) scores[m][n][2 * r + c] = -INFINITY;
+      }
+    }
+  }
+
+  __device__ void weigh_row(int m, int r) {
+    // Without a bias scores are not scaled yet.
+    const float scale = std::is_void_v<Bias> ? p.scale * kLog2E : kLog2E;
+    float top = largest[m][r];
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+      top = fmaxf(top, fmaxf(scores[m][n][2 * r], scores[m][n][2 * r + 1]));
+    }
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+    // Differences first: the lowest f32 times kLog2E is not finite.
+    const float shrink = power_of_two((largest[m][r] - top) * scale);
+    float sum = 0;
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        float& score = scores[m][n][2 * r + c];
+        score = power_of_two((score - top) * scale);
+        sum += score;
+      }
+    }
+    largest[m][r] = top;
+    total[m][r] = fmaf(total[m][r], shrink, sum);
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+      sums[m][n][2 * r] *= shrink;
+      sums[m][n][2 * r + 1] *= shrink;
     }
   }
 
@@ -164,10 +207,10 @@ struct Warp {
     for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        float total = rows[m][r].total;
-        total += __shfl_xor_sync(~0u, total, 1);
-        total += __shfl_xor_sync(~0u, total, 2);
-        const float factor = p.e.keys == 0 ? 0.0f : 1.0f / total;
+        float all = total[m][r];
+        all += __shfl_xor_sync(~0u, all, 1);
+        all += __shfl_xor_sync(~0u, all, 2);
+        const float factor = p.e.keys == 0 ? 0.0f : 1.0f / all;
         const int row = warp * kWarpQueries + m * 16 + lane / 4 + 8 * r;
 #pragma unroll
         for (int n = 0; n < kColumns; ++n) {
@@ -181,7 +224,7 @@ struct Warp {
   }
 };
 
-template <class T, int kDepth, int kKeys>
+template <class T, class Bias, int kDepth, int kKeys>
 __global__ __launch_bounds__(kThreads) void attention_kernel(const Problem p) {
   extern __shared__ __align__(128) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<T, kDepth, kKeys>*>(memory);
@@ -200,7 +243,9 @@ __global__ __launch_bounds__(kThreads) void attention_kernel(const Problem p) {
     }
     copies_commit();
   };
-  Warp<T, kDepth, kKeys> warp{p};
+  Warp<T, Bias, kDepth, kKeys> warp{p};
+#pragma unroll
+  for (int i = 0; i < 2 * kRowTiles; ++i) warp.largest[i / 2][i % 2] = -INFINITY;
   shared.q.load(static_cast<const T*>(p.q) + q_at, p.e.heads * p.e.depth, queries, depth);
   load(shared.k, p.k, 0);
   load(shared.v, p.v, 0);
@@ -211,8 +256,8 @@ __global__ __launch_bounds__(kThreads) void attention_kernel(const Problem p) {
     load(shared.k, p.k, n + 1);
     warp.multiply_keys(shared.q, shared.k[n % 2]);
     const int64_t key = n * kKeys;
-    warp.weigh(p.e.keys - key, b * p.strides.batch + h * p.strides.head + key * p.strides.key,
-               first);
+    warp.weigh(static_cast<int>(min(p.e.keys - key, int64_t{kKeys})),
+               b * p.strides.batch + h * p.strides.head + key * p.strides.key, first);
     copies_wait<1>();
     __syncthreads();
     load(shared.v, p.v, n + 1);
@@ -229,13 +274,20 @@ Verdict supports(const Call& call) {
   if (e.depth == 0 || e.depth > 128 || e.depth % kVector != 0) {
     return Verdict::no("heads are not of 8 to 128 channels, a multiple of 8");
   }
+  if (has(call, AttentionOperands::kBias)) {
+    const DType bias = dtype_of(call, AttentionOperands::kBias);
+    if (bias != DType::f32 && bias != dtype_of(call, AttentionOperands::kQ)) {
+      return Verdict::no("the bias is neither f32 nor of q's type");
+    }
+  }
+  if (!(call.attrs.get_double("scale") > 0)) return Verdict::no("scale is not positive");
   return Verdict::yes();
 }
 
-template <class T, int kDepth, int kKeys>
+template <class T, class Bias, int kDepth, int kKeys>
 void launch_tiles(const Call& call, const Problem& problem, int64_t blocks) {
   constexpr size_t kShared = sizeof(Shared<T, kDepth, kKeys>);
-  const auto kernel = attention_kernel<T, kDepth, kKeys>;
+  const auto kernel = attention_kernel<T, Bias, kDepth, kKeys>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared),
         "attention_mma's shared memory");
   launch(call, kernel, dim3(static_cast<unsigned>(blocks)), kThreads, kShared, problem);
@@ -252,18 +304,23 @@ void launch_attention(const Call& call, const KernelState* state, const Buffers&
                            .k = buffers.inputs[In::kK],
                            .v = buffers.inputs[In::kV],
                            .out = buffers.outputs[0],
-                           .bias = any_float(call, buffers, In::kBias),
+                           .bias = has(call, In::kBias) ? buffers.inputs[In::kBias] : nullptr,
                            .strides = attention_bias_strides(call),
                            .e = e,
                            .query_tiles = tiles,
                            .scale = static_cast<float>(call.attrs.get_double("scale"))};
-  const auto run = [&]<class T>(Type<T>) {
-    if (e.depth <= 32) return launch_tiles<T, 32, 64>(call, problem, blocks);
-    if (e.depth <= 64) return launch_tiles<T, 64, 64>(call, problem, blocks);
-    launch_tiles<T, 128, 32>(call, problem, blocks);
+  const bool wide = has(call, In::kBias) && dtype_of(call, In::kBias) == DType::f32;
+  const auto run = [&]<class T, class Bias>(Type<T>, Type<Bias>) {
+    if (e.depth <= 32) return launch_tiles<T, Bias, 32, 64>(call, problem, blocks);
+    if (e.depth <= 64) return launch_tiles<T, Bias, 64, 64>(call, problem, blocks);
+    launch_tiles<T, Bias, 128, 32>(call, problem, blocks);
   };
-  if (dtype_of(call, In::kQ) == DType::bf16) return run(Type<__nv_bfloat16>{});
-  run(Type<__half>{});
+  const auto run_type = [&]<class T>(Type<T> type) {
+    if (!has(call, In::kBias)) return run(type, Type<void>{});
+    return wide ? run(type, Type<float>{}) : run(type, type);
+  };
+  if (dtype_of(call, In::kQ) == DType::bf16) return run_type(Type<__nv_bfloat16>{});
+  run_type(Type<__half>{});
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ __global__ __launch_bounds__(kThreads) void attention_kernel(const Problem p) {
   const int64_t q_at = ((b * p.e.queries + first) * p.e.heads + h) * depth;
   const T* q = static_cast<const T*>(p.q) + q_at;
   float sums[kChunks][kPer][kPer] = {};
-  AttentionRow<false> rows[kPer];
+  AttentionRow rows[kPer];
   for (int64_t key = 0; key < p.e.keys; key += kTile) {
     const int64_t keys = min(int64_t{kTile}, p.e.keys - key);
     const int64_t k_at = ((b * p.e.keys + key) * p.e.key_heads + hk) * depth;

@@ -28,16 +28,18 @@ struct AttentionSchedule {
   int ranges;     // into which those are cut, at least `cut` and at most `blocks`
 
   static AttentionSchedule make(int64_t tiles, int64_t key_tiles, int blocks) {
-// Cut ranges cost a merge and a cold start each; they pay while a wave would stay emptier.
-#ifndef ATT_FULL
-#define ATT_FULL 0.92
-#endif
-    constexpr double kFullEnough = ATT_FULL;
+    // In key tiles' time: what a piece costs besides its own, and what the merge costs. Estimates
+    // from an H200; they decide only what is faster.
+    constexpr double kPiece = 2, kMerge = 3;
     constexpr int64_t kShortestRange = 3;
-    const int64_t left = tiles % blocks;
+    const int64_t waves = tiles / blocks, left = tiles % blocks;
     const int64_t ranges =
         std::clamp<int64_t>(left * key_tiles / kShortestRange, left, int64_t{blocks});
-    if (left > kFullEnough * blocks || ranges == left) {
+    const double wave = static_cast<double>(key_tiles) + kPiece;
+    const double uncut = static_cast<double>(waves + (left > 0)) * wave;
+    const double range = left > 0 ? static_cast<double>(left * key_tiles) / ranges : 0;
+    const double merged = static_cast<double>(waves) * wave + range + 2 * kPiece + kMerge;
+    if (ranges == left || merged > 0.99 * uncut) {
       return {blocks, static_cast<int>(key_tiles), static_cast<int>(tiles), 0, 0};
     }
     return {blocks, static_cast<int>(key_tiles), static_cast<int>(tiles - left),
