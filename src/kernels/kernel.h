@@ -65,6 +65,8 @@ struct Kernel {
   size_t (*workspace)(const Call& call, const KernelState* state) = nullptr;
   void (*launch)(const Call& call, const KernelState* state, const Buffers& buffers);
   bool in_place = false;  // outputs[0] may alias inputs[0]
+  int alignment = 0;      // in bytes, of every operand's address; 0: that of its elements. Plans on
+                          // a device keep operands at multiples of 64.
 };
 
 // Kernels of one op, best first; on the CPU `*_ref` is last. Without CUDA the second is empty.

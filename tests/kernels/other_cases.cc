@@ -315,6 +315,28 @@ void add_quantized_product_cases(CaseList& list) {
           list, {.x_spec = x, .w_spec = w, .residual = true, .to = "bf16", .w_scale = scale});
     }
   }
+  // Rows of whole 16 bytes, as products on tensor cores want them.
+  for (const std::string format : {"e4m3", "i8"}) {
+    for (const char* x : {"/1x*/dynamic/f32", "/*x*/static/f32"}) {
+      for (const char* w : {"/1x*/static/f32", "/*x*/static/f32"}) {
+        QuantizedLinear q{.x_spec = format + x,
+                          .w_spec = format + w,
+                          .batch = 3,
+                          .rows = 50,
+                          .k = 272,
+                          .n = 112,
+                          .to = "bf16"};
+        add_quantized_linear(list, q);
+        q.gate = q.residual = true;
+        add_quantized_linear(list, q);
+        q.to = "f32", q.activation = "silu";
+        add_quantized_linear(list, q);
+        q.gate = q.residual = false, q.activation = "gelu_tanh";
+        q.out_spec = format + "/*x*/static/f32";
+        add_quantized_linear(list, q);
+      }
+    }
+  }
   for (const std::string out :
        {"e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32", "i8/1x*/dynamic/f32"}) {
     add_quantized_linear(list, {.x_spec = "e4m3/1x*/dynamic/f32",

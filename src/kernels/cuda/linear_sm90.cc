@@ -17,7 +17,7 @@ using sm90::Element;
 using sm90::Gemm;
 using sm90::Output;
 
-constexpr int kArch = 90;
+constexpr int kArch = 90, kAlignment = 16;
 
 DType type_of(Element element) {
   return element == Element::bf16   ? DType::bf16
@@ -166,7 +166,8 @@ constexpr Kernel kernel(const char* name, Op op) {
                 check(run_gemm(g, choose_variant(g, processors, kAccurate), processors,
                                stream_of(call)),
                       call.name.c_str());
-              }};
+              },
+          .alignment = kAlignment};
 }
 
 }  // namespace
