@@ -8,9 +8,6 @@ const Kernel kConv2dBf16Cublaslt =
     conv_kernel<kConvInputs, Form::bf16>("conv2d_bf16_cublaslt", Op::conv2d);
 const Kernel kConv2dF16Cublaslt =
     conv_kernel<kConvInputs, Form::f16>("conv2d_f16_cublaslt", Op::conv2d);
-// bf16 x by weights of more bits.
-const Kernel kConv2dBf16TermsCublaslt =
-    conv_kernel<kConvInputs, Form::bf16_terms>("conv2d_bf16_terms_cublaslt", Op::conv2d);
 const Kernel kConv2dF32Cublaslt =
     conv_kernel<kConvInputs, Form::f32>("conv2d_f32_cublaslt", Op::conv2d);
 const Kernel kConv2dSimt = conv_kernel<kConvInputs, Form::simt>("conv2d_simt", Op::conv2d);

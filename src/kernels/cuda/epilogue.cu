@@ -52,28 +52,74 @@ struct Columns {
   }
 };
 
-template <class T>
+// Four of gate or residual as they lie in memory, one branch on their type a vector.
+struct Sides {
+  Pack<uint32_t, kVector> raw;
+  __device__ void load(const void* from, DType type, int64_t at) {
+    if (type == DType::f32) {
+      raw = *reinterpret_cast<const Pack<uint32_t, kVector>*>(static_cast<const float*>(from) + at);
+    } else {
+      const auto half = *reinterpret_cast<const Pack<uint32_t, kVector / 2>*>(
+          static_cast<const uint16_t*>(from) + at);
+      raw.v[0] = half.v[0], raw.v[1] = half.v[1];
+    }
+  }
+  __device__ void get(DType type, float (&v)[kVector]) const {
+    if (type == DType::f32) {
+#pragma unroll
+      for (int u = 0; u < kVector; ++u) v[u] = __uint_as_float(raw.v[u]);
+    } else if (type == DType::bf16) {
+#pragma unroll
+      for (int u = 0; u < kVector; u += 2) {
+        v[u] = __uint_as_float(raw.v[u / 2] << 16);
+        v[u + 1] = __uint_as_float(raw.v[u / 2] & 0xffff0000u);
+      }
+    } else {
+#pragma unroll
+      for (int u = 0; u < kVector; u += 2) {
+        const float2 pair = __half22float2(reinterpret_cast<const __half2&>(raw.v[u / 2]));
+        v[u] = pair.x, v[u + 1] = pair.y;
+      }
+    }
+  }
+};
+
+// Called, not inlined into every vector of every kernel here: half of their time to compile.
+__device__ __noinline__ float4 activated_four(Activation activation, float4 v) {
+  return {activated(activation, v.x), activated(activation, v.y), activated(activation, v.z),
+          activated(activation, v.w)};
+}
+
 __device__ void finish_four(const Epilogue& e, const Columns& columns, int64_t row, int64_t col,
-                            const Pack<T, kVector>& residual, float (&v)[kVector]) {
+                            const Sides& residual, float (&v)[kVector]) {
   const float row_scale = e.row_scale ? e.row_scale[row * e.row_scale_stride] : 1.0f;
   const float row_bias = e.bias && e.bias_by_row ? AnyFloat{e.bias, e.bias_type}[row] : 0.0f;
-  Pack<T, kVector> gate;
-  if (e.gate) {
-    const T* from = static_cast<const T*>(e.gate) + row / e.rows_per_sample * e.ld + col;
-    gate = *reinterpret_cast<const Pack<T, kVector>*>(from);
-  }
 #pragma unroll
   for (int u = 0; u < kVector; ++u) {
     if (e.row_scale || e.col_scale) v[u] = v[u] * (row_scale * columns.scale[u]);
     if (e.bias) v[u] = v[u] + (e.bias_by_row ? row_bias : columns.bias[u]);
-    v[u] = activated(e.activation, v[u]);
-    if (e.gate) v[u] = to_float(gate.v[u]) * v[u];
-    if (e.residual) v[u] = to_float(residual.v[u]) + v[u];
+  }
+  if (e.activation != Activation::none) {
+    const float4 a = activated_four(e.activation, {v[0], v[1], v[2], v[3]});
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+  }
+  float side[kVector];
+  if (e.gate) {
+    Sides gate;
+    gate.load(e.gate, e.side, row / e.rows_per_sample * e.ld + col);
+    gate.get(e.side, side);
+#pragma unroll
+    for (int u = 0; u < kVector; ++u) v[u] = side[u] * v[u];
+  }
+  if (e.residual) {
+    residual.get(e.side, side);
+#pragma unroll
+    for (int u = 0; u < kVector; ++u) v[u] = side[u] + v[u];
   }
 }
 
-// Side is the type of gate and residual. blockDim.x columns of four, blockDim.y rows of kRows.
-template <class Side, class Writer>
+// blockDim.x columns of four, blockDim.y rows of kRows.
+template <class Writer>
 __global__ void __launch_bounds__(kThreads)
     finish_vectors(const Epilogue e, const Tile tile, const Sums sums) {
   const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kVector;
@@ -85,16 +131,13 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t r = (int64_t{blockIdx.y} * blockDim.y + threadIdx.y) * kRows; r < tile.rows;
        r += step) {
     Pack<uint32_t, kVector> acc[kRows];
-    Pack<Side, kVector> residual[kRows];
+    Sides residual[kRows];
 #pragma unroll
     for (int u = 0; u < kRows; ++u) {
       if (r + u >= tile.rows) break;
       const auto* from = static_cast<const uint32_t*>(sums.data) + (r + u) * sums.ld + c;
       acc[u] = *reinterpret_cast<const Pack<uint32_t, kVector>*>(from);
-      if (e.residual) {
-        const Side* at = static_cast<const Side*>(e.residual) + (tile.row + r + u) * e.ld + col;
-        residual[u] = *reinterpret_cast<const Pack<Side, kVector>*>(at);
-      }
+      if (e.residual) residual[u].load(e.residual, e.side, (tile.row + r + u) * e.ld + col);
     }
 #pragma unroll
     for (int u = 0; u < kRows; ++u) {
@@ -136,7 +179,7 @@ bool takes_vectors(const Epilogue& e, const Tile& t, const Sums& sums) {
          is_aligned(e.residual, side) && is_aligned(e.out, out);
 }
 
-template <class Side, class Writer>
+template <class Writer>
 void launch_vectors(const Call& call, const Epilogue& e, const Tile& tile, const Sums& sums) {
   const int64_t across = tile.cols / kVector;
   unsigned x = 32;
@@ -145,18 +188,17 @@ void launch_vectors(const Call& call, const Epilogue& e, const Tile& tile, const
   const int64_t rows = int64_t{block.y} * kRows;
   const dim3 grid(static_cast<unsigned>((across + x - 1) / x),
                   static_cast<unsigned>(std::min((tile.rows + rows - 1) / rows, kMostRowBlocks)));
-  launch(call, finish_vectors<Side, Writer>, grid, block, 0, e, tile, sums);
+  launch(call, finish_vectors<Writer>, grid, block, 0, e, tile, sums);
 }
 
-template <class Side>
 void launch_to_type(const Call& call, const Epilogue& e, const Tile& tile, const Sums& sums) {
   if (is_compute_type(e.out_type)) {
     return with_compute_type(e.out_type, [&](auto out) {
-      launch_vectors<Side, Plain<typename decltype(out)::type>>(call, e, tile, sums);
+      launch_vectors<Plain<typename decltype(out)::type>>(call, e, tile, sums);
     });
   }
   with_byte_format(e.out_type, [&](auto format) {
-    launch_vectors<Side, Codes<decltype(format)::value>>(call, e, tile, sums);
+    launch_vectors<Codes<decltype(format)::value>>(call, e, tile, sums);
   });
 }
 
@@ -186,10 +228,7 @@ void finish(const Call& call, const Epilogue& e, const Tile& tile, DType acc_typ
                     static_cast<unsigned>(std::min(tile.rows, kMostRowBlocks)));
     return launch(call, finish_elements, grid, kThreads, 0, e, tile, sums);
   }
-  if (!e.gate && !e.residual) return launch_to_type<float>(call, e, tile, sums);
-  with_compute_type(e.side, [&](auto side) {
-    launch_to_type<typename decltype(side)::type>(call, e, tile, sums);
-  });
+  launch_to_type(call, e, tile, sums);
 }
 
 Verdict supports_output(const Call& call, size_t scale_input) {

@@ -28,7 +28,6 @@ const Kernel* const kRows[] = {
     // conv2d
     &cuda::kConv2dBf16Cublaslt,
     &cuda::kConv2dF16Cublaslt,
-    &cuda::kConv2dBf16TermsCublaslt,
     &cuda::kConv2dF32Cublaslt,
     &cuda::kConv2dSimt,
     // quantized_conv2d

@@ -23,7 +23,6 @@ extern const Kernel kQuantizedLinearF32Cublaslt;
 extern const Kernel kQuantizedLinearSimt;
 extern const Kernel kConv2dBf16Cublaslt;
 extern const Kernel kConv2dF16Cublaslt;
-extern const Kernel kConv2dBf16TermsCublaslt;
 extern const Kernel kConv2dF32Cublaslt;
 extern const Kernel kConv2dSimt;
 extern const Kernel kQuantizedConv2dI8Cublaslt;
