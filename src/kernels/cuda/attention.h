@@ -33,13 +33,4 @@ inline AttentionBiasStrides attention_bias_strides(const Call& call) {
 // q, k and v of one compute type, v as deep as k, bias of any compute type.
 Verdict attention_types(const Call& call);
 
-// attention_simt, which the other kernels also take for addresses that they cannot.
-void launch_attention_simt(const Call& call, const KernelState* state, const Buffers& buffers);
-inline bool attention_aligned(const Buffers& buffers) {
-  for (size_t i = 0; i < AttentionOperands::kBias; ++i) {
-    if (reinterpret_cast<uintptr_t>(buffers.inputs[i]) % 16 != 0) return false;
-  }
-  return reinterpret_cast<uintptr_t>(buffers.outputs[0]) % 4 == 0;
-}
-
 }  // namespace octavo::cuda

@@ -13,7 +13,7 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps, kRowTiles = 2, kWarpQueries = 16 * kRowTiles;
-constexpr int kQueries = kWarps * kWarpQueries, kVector = 8;  // kVector: elements of 16 bytes
+constexpr int kQueries = kWarps * kWarpQueries, kAlignment = 16, kVector = kAlignment / 2;
 
 struct Problem {
   const void *q, *k, *v;
@@ -293,9 +293,8 @@ void launch_tiles(const Call& call, const Problem& problem, int64_t blocks) {
   launch(call, kernel, dim3(static_cast<unsigned>(blocks)), kThreads, kShared, problem);
 }
 
-void launch_attention(const Call& call, const KernelState* state, const Buffers& buffers) {
+void launch_attention(const Call& call, const KernelState*, const Buffers& buffers) {
   using In = AttentionOperands;
-  if (!attention_aligned(buffers)) return launch_attention_simt(call, state, buffers);
   const AttentionExtents e = attention_extents(call);
   const int64_t tiles = (e.queries + kQueries - 1) / kQueries, blocks = e.batch * e.heads * tiles;
   if (blocks == 0) return;
@@ -325,7 +324,10 @@ void launch_attention(const Call& call, const KernelState* state, const Buffers&
 
 }  // namespace
 
-const Kernel kAttentionMma = {
-    .name = "attention_mma", .op = Op::attention, .supports = supports, .launch = launch_attention};
+const Kernel kAttentionMma = {.name = "attention_mma",
+                              .op = Op::attention,
+                              .supports = supports,
+                              .launch = launch_attention,
+                              .alignment = kAlignment};
 
 }  // namespace octavo::cuda

@@ -160,24 +160,7 @@ __global__ __launch_bounds__(kThreads) void attention_kernel(const Problem p) {
   }
 }
 
-}  // namespace
-
-Verdict attention_types(const Call& call) {
-  using In = AttentionOperands;
-  const DType type = dtype_of(call, In::kQ);
-  if (!is_compute_type(type)) return Verdict::no("q is not a compute type");
-  if (dtype_of(call, In::kK) != type || dtype_of(call, In::kV) != type ||
-      call.outputs[0].dtype != type) {
-    return Verdict::no("q, k, v and the output differ in type");
-  }
-  if (shape_of(call, In::kV) != shape_of(call, In::kK)) return Verdict::no("v is not shaped as k");
-  if (has(call, In::kBias) && !is_compute_type(dtype_of(call, In::kBias))) {
-    return Verdict::no("the bias is not a compute type");
-  }
-  return Verdict::yes();
-}
-
-void launch_attention_simt(const Call& call, const KernelState*, const Buffers& buffers) {
+void launch_attention(const Call& call, const KernelState*, const Buffers& buffers) {
   using In = AttentionOperands;
   const AttentionExtents e = attention_extents(call);
   const int64_t tiles = (e.queries + kTile - 1) / kTile, blocks = e.batch * e.heads * tiles;
@@ -200,9 +183,26 @@ void launch_attention_simt(const Call& call, const KernelState*, const Buffers& 
   });
 }
 
+}  // namespace
+
+Verdict attention_types(const Call& call) {
+  using In = AttentionOperands;
+  const DType type = dtype_of(call, In::kQ);
+  if (!is_compute_type(type)) return Verdict::no("q is not a compute type");
+  if (dtype_of(call, In::kK) != type || dtype_of(call, In::kV) != type ||
+      call.outputs[0].dtype != type) {
+    return Verdict::no("q, k, v and the output differ in type");
+  }
+  if (shape_of(call, In::kV) != shape_of(call, In::kK)) return Verdict::no("v is not shaped as k");
+  if (has(call, In::kBias) && !is_compute_type(dtype_of(call, In::kBias))) {
+    return Verdict::no("the bias is not a compute type");
+  }
+  return Verdict::yes();
+}
+
 const Kernel kAttentionSimt = {.name = "attention_simt",
                                .op = Op::attention,
                                .supports = attention_types,
-                               .launch = launch_attention_simt};
+                               .launch = launch_attention};
 
 }  // namespace octavo::cuda
