@@ -9,36 +9,37 @@ namespace {
 
 using namespace sm90;
 
-constexpr int kDepth = 128, kKeys = 192, kPad = 64;
-#ifndef ATT_TURNS
-#define ATT_TURNS true
-#endif
-using Tiles = AttentionTiles<E4m3, kDepth, kKeys, 2, ATT_TURNS>;
+constexpr int kDepth = 128, kKeys = 192, kPad = 64, kValueThreads = 256;
+using Tiles = AttentionTiles<E4m3, kDepth, kKeys, 2, 0>;
 
 // One head's 64 keys a block: rows of v come in, rows of codes go out.
-__global__ __launch_bounds__(256) void quantize_values_kernel(const __nv_bfloat16* v,
-                                                              const float* scale, int by_head,
-                                                              int64_t keys, int64_t heads,
-                                                              int64_t padded, uint8_t* codes) {
-  __shared__ uint8_t tile[kDepth][kPad + 4];
+__global__ __launch_bounds__(kValueThreads) void quantize_values_kernel(
+    const __nv_bfloat16* v, const float* scale, int by_head, int64_t keys, int64_t heads,
+    int64_t padded, uint8_t* codes) {
+  __shared__ alignas(16) uint8_t tile[kDepth][kPad + 4];
   const int64_t first = int64_t{blockIdx.x} * kPad, head = blockIdx.y, sample = blockIdx.z;
-  const float inverse = 1.0f / scale[by_head * head];
+  const float unit = scale[by_head * head];
   const __nv_bfloat16* from = v + ((sample * keys + first) * heads + head) * kDepth;
-  for (int i = threadIdx.x; i < kPad * kDepth / 2; i += blockDim.x) {
-    const int key = i / (kDepth / 2), d = i % (kDepth / 2) * 2;
-    float2 pair = {0, 0};
-    if (first + key < keys) {
-      pair = __bfloat1622float2(
-          *reinterpret_cast<const __nv_bfloat162*>(from + key * heads * kDepth + d));
-    }
+  using Vector = Pack<__nv_bfloat16, 8>;
+#pragma unroll
+  for (int i = threadIdx.x; i < kPad / 2 * kDepth / 8; i += kValueThreads) {
+    const int key = i / (kDepth / 8) * 2, d = i % (kDepth / 8) * 8;
+    Vector even = {}, odd = {};
+    const __nv_bfloat16* at = from + key * heads * kDepth + d;
+    if (first + key < keys) even = *reinterpret_cast<const Vector*>(at);
+    if (first + key + 1 < keys) odd = *reinterpret_cast<const Vector*>(at + heads * kDepth);
     // Key 16 i + 8 j + 2 l + c goes to place 16 i + 4 l + 2 j + c.
-    const int place = key / 16 * 16 + key % 8 / 2 * 4 + key / 8 % 2 * 2 + key % 2;
-    tile[d][place] = __nv_cvt_float_to_fp8(pair.x * inverse, __NV_SATFINITE, __NV_E4M3);
-    tile[d + 1][place] = __nv_cvt_float_to_fp8(pair.y * inverse, __NV_SATFINITE, __NV_E4M3);
+    const int place = key / 16 * 16 + key % 8 / 2 * 4 + key / 8 % 2 * 2;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const float2 pair = {to_float(even.v[e]) / unit, to_float(odd.v[e]) / unit};
+      *reinterpret_cast<__nv_fp8x2_storage_t*>(&tile[d + e][place]) =
+          __nv_cvt_float2_to_fp8x2(pair, __NV_SATFINITE, __NV_E4M3);
+    }
   }
   __syncthreads();
   uint8_t* to = codes + (sample * heads + head) * kDepth * padded + first;
-  for (int i = threadIdx.x; i < kDepth * kPad / 4; i += blockDim.x) {
+  for (int i = threadIdx.x; i < kDepth * kPad / 4; i += kValueThreads) {
     const int d = i / (kPad / 4), place = i % (kPad / 4) * 4;
     *reinterpret_cast<uint32_t*>(to + d * padded + place) =
         *reinterpret_cast<const uint32_t*>(&tile[d][place]);
@@ -70,7 +71,7 @@ void quantize_attention_values(const Call& call, const AttentionExtents& e, cons
   launch(call, quantize_values_kernel,
          dim3(static_cast<unsigned>(padded / kPad), static_cast<unsigned>(e.key_heads),
               static_cast<unsigned>(e.batch)),
-         256, 0, v, scale, by_head ? 1 : 0, e.keys, e.key_heads, padded, codes);
+         kValueThreads, 0, v, scale, by_head ? 1 : 0, e.keys, e.key_heads, padded, codes);
 }
 
 void attention_e4m3(const Call& call, const AttentionE4m3& a) {
@@ -82,7 +83,7 @@ void attention_e4m3(const Call& call, const AttentionE4m3& a) {
   p.v_scale = a.v_scale;
   p.by_head = a.by_head ? 1 : 0;
   constexpr CUtensorMapDataType kType = CU_TENSOR_MAP_DATA_TYPE_UINT8;
-  p.q = attention_tiles(call, kType, 1, a.q, e.batch, e.queries, e.heads, e.depth, Tiles::kQueries);
+  p.q = attention_tiles(call, kType, 1, a.q, e.batch, e.queries, e.heads, e.depth, kGroupQueries);
   p.k = attention_tiles(call, kType, 1, a.k, e.batch, e.keys, e.key_heads, e.depth, kKeys);
   const auto padded = static_cast<uint64_t>(attention_e4m3_padded_keys(e.keys));
   const auto heads = static_cast<uint64_t>(e.key_heads);

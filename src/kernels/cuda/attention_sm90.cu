@@ -3,19 +3,21 @@
 #include "kernels/cuda/sm90/attention_launch.cuh"
 #include "kernels/cuda/table.h"
 
-#ifndef ATT_TURNS
-#define ATT_TURNS true
-#endif
 namespace octavo::cuda {
 namespace {
 
 using namespace sm90;
 using In = AttentionOperands;
 
+constexpr int kAlignment = 16;  // of what the copy engine reads
+// Short pieces are faster without turns, 666 against 638 TFLOP/s with 4608 keys on an H200; in long
+// ones the groups fall into step, 545 against 619 with 32760.
+constexpr int kFreeTiles = 64;
+
 template <class T>
-using Short = AttentionTiles<T, 64, 128, 3, ATT_TURNS>;
+using Short = AttentionTiles<T, 64, 128, 3, 0>;
 template <class T, int kKeys>
-using Long = AttentionTiles<T, 128, kKeys, 2, ATT_TURNS>;
+using Long = AttentionTiles<T, 128, kKeys, 2, kFreeTiles>;
 
 // Of a key tile where heads have more than 64 channels. A tile costs its keys and about eight more;
 // 176 wastes more of some key counts than 160 does.
@@ -64,14 +66,13 @@ void launch_tiles(const Call& call, const Buffers& buffers, const AttentionExten
     return attention_tiles(call, type, 2, buffers.inputs[input], e.batch, rows, heads, e.depth,
                            box_rows);
   };
-  p.q = map(In::kQ, e.queries, e.heads, Tiles::kQueries);
+  p.q = map(In::kQ, e.queries, e.heads, kGroupQueries);
   p.k = map(In::kK, e.keys, e.key_heads, Tiles::kKeys);
   p.v = map(In::kV, e.keys, e.key_heads, Tiles::kKeys);
   launch_attention_tiles<Tiles>(call, p, e.batch);
 }
 
-void launch_attention(const Call& call, const KernelState* state, const Buffers& buffers) {
-  if (!attention_aligned(buffers)) return launch_attention_simt(call, state, buffers);
+void launch_attention(const Call& call, const KernelState*, const Buffers& buffers) {
   const AttentionExtents e = attention_extents(call);
   if (e.batch * e.queries * e.heads == 0) return;
   const AttentionProblem p = attention_problem(e, plan_of(call, e), call.attrs.get_double("scale"),
@@ -91,6 +92,7 @@ const Kernel kAttentionSm90 = {.name = "attention_sm90",
                                .op = Op::attention,
                                .supports = supports,
                                .workspace = workspace,
-                               .launch = launch_attention};
+                               .launch = launch_attention,
+                               .alignment = kAlignment};
 
 }  // namespace octavo::cuda
