@@ -10,17 +10,18 @@ std::string text(const Operand& operand) {
 }
 
 std::string text(const Slot& slot) {
+  const std::string behind = slot.byte ? fmt::format("+{}", slot.byte) : "";
   switch (slot.kind) {
     case Slot::Kind::none:
       return "-";
     case Slot::Kind::arena:
       return fmt::format("@{}", slot.offset);
     case Slot::Kind::constant:
-      return fmt::format("const {}", slot.offset);
+      return fmt::format("const {}", slot.offset) + behind;
     case Slot::Kind::input:
-      return fmt::format("in {}", slot.offset);
+      return fmt::format("in {}", slot.offset) + behind;
     case Slot::Kind::output:
-      return fmt::format("out {}", slot.offset);
+      return fmt::format("out {}", slot.offset) + behind;
   }
   return {};
 }

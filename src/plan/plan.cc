@@ -8,6 +8,7 @@
 #include "plan/call.h"
 #include "plan/state_cache.h"
 #include "plan/storage.h"
+#include "plan/views.h"
 
 namespace octavo {
 namespace {
@@ -43,7 +44,10 @@ class Planner {
  public:
   Planner(const Graph& graph, const Bindings& bindings, const PlanOptions& options,
           StateCache& cache)
-      : options_(options), cache_(cache), plan_(std::make_shared<Plan>()) {
+      : options_(options),
+        cache_(cache),
+        plan_(std::make_shared<Plan>()),
+        views_(graph, kept_values(graph, options), options.reuse_memory) {
     plan_->graph = graph;
     plan_->bindings = bindings;
     plan_->device = options.device;
@@ -56,13 +60,22 @@ class Planner {
     collect_constants();
     for (size_t i = 0; i < plan_->graph.nodes().size(); ++i) plan_node(static_cast<NodeId>(i));
     name_tensors();
-    const Storage storage = assign_storage(plan_->graph, plan_->nodes, constant_index_, options_);
+    const Storage storage =
+        assign_storage(plan_->graph, plan_->nodes, views_, constant_index_, options_);
     place_nodes(storage);
     if (options_.device) make_resident();
     return plan_;
   }
 
  private:
+  static std::set<ValueId> kept_values(const Graph& graph, const PlanOptions& options) {
+    std::set<ValueId> kept;
+    for (const Graph::Output& output : graph.outputs()) {
+      if (!options.observed.contains(output.name)) kept.insert(output.value);
+    }
+    return kept;
+  }
+
   void check_symbols() const {
     for (const std::string& symbol : plan_->graph.symbols()) {
       OCTAVO_CHECK_CODE(internal, plan_->bindings.contains(symbol),
@@ -91,14 +104,9 @@ class Planner {
     PlannedNode planned;
     planned.call = make_call(plan_->graph, node, plan_->bindings, options_.device.get());
     planned.output_values = node.outputs;
-    if (!is_alias(planned.call)) select(planned);
+    if (!views_.take(id, planned.call)) select(planned);
     count_work(node, planned);
     plan_->nodes.push_back(std::move(planned));
-  }
-
-  // Rows of packed types are padded, so only whole-byte types can be seen in another shape.
-  static bool is_alias(const Call& call) {
-    return call.op == Op::reshape && info(call.outputs[0].dtype).bits % 8 == 0;
   }
 
   void select(PlannedNode& planned) {
@@ -178,6 +186,7 @@ class Planner {
   const PlanOptions& options_;
   StateCache& cache_;
   std::shared_ptr<Plan> plan_;
+  Views views_;
   std::vector<size_t> constant_index_;  // by ValueId; kNone: not a constant
 };
 

@@ -29,10 +29,11 @@ struct PlanOptions {
 struct Slot {
   enum class Kind : uint8_t { none, arena, constant, input, output } kind = Kind::none;
   size_t offset = 0;  // arena: bytes; others: index
+  size_t byte = 0;    // behind that
 };
 
 struct PlannedNode {
-  const Kernel* kernel = nullptr;  // null: nothing to run, the output is the input's memory
+  const Kernel* kernel = nullptr;  // null: nothing to run, the output is seen in place (views.h)
   Call call;
   std::shared_ptr<const KernelState> state;
   std::vector<Slot> inputs, outputs;

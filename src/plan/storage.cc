@@ -14,22 +14,27 @@ constexpr size_t kNone = SIZE_MAX;
 
 class Assigner {
  public:
-  Assigner(const Graph& graph, std::span<const PlannedNode> nodes, const PlanOptions& options)
+  Assigner(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
+           const PlanOptions& options)
       : graph_(graph),
         nodes_(nodes),
+        views_(views),
         options_(options),
-        root_(graph.values().size()),
         last_use_(graph.values().size(), -1),
-        buffer_of_(graph.values().size(), kNone) {}
+        homes_(graph.values().size()) {}
 
   Storage run(std::span<const size_t> constant_index) {
-    find_roots();
     find_last_uses();
     make_fixed_buffers(constant_index);
-    for (size_t i = 0; i < nodes_.size(); ++i) make_node_buffers(static_cast<int>(i));
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (nodes_[i].kernel != nullptr) make_node_buffers(static_cast<int>(i));
+    }
     make_outputs();
     place_arena();
-    for (size_t b : buffer_of_) storage_.slots.push_back(b == kNone ? Slot{} : buffers_[b].slot);
+    for (const auto& [v, index] : copied_) storage_.output_copies.push_back({slot_of(v), index});
+    for (size_t v = 0; v < homes_.size(); ++v) {
+      storage_.slots.push_back(slot_of(static_cast<ValueId>(v)));
+    }
     return std::move(storage_);
   }
 
@@ -38,19 +43,22 @@ class Assigner {
     Slot slot;
     Lifetime lifetime;
   };
+  // Where a root lies: in a buffer of its own, or, if it was made in place, in another's.
+  struct Home {
+    size_t buffer = kNone, offset = 0;
+  };
 
   const Node& node(int i) const { return graph_.nodes()[static_cast<size_t>(i)]; }
-  bool is_alias(int i) const { return nodes_[static_cast<size_t>(i)].kernel == nullptr; }
-  size_t root(ValueId v) const { return root_[static_cast<size_t>(v)]; }
+  size_t root(ValueId v) const { return static_cast<size_t>(views_.root(v)); }
+  Home& home(ValueId v) { return homes_[root(v)]; }
+  size_t offset(ValueId v) { return home(v).offset + views_.offset(v); }
 
-  // A reshaped value is the value it was made of.
-  void find_roots() {
-    for (size_t v = 0; v < root_.size(); ++v) root_[v] = v;
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      const Node& n = graph_.nodes()[i];
-      if (is_alias(static_cast<int>(i)))
-        root_[static_cast<size_t>(n.outputs[0])] = root(n.inputs[0]);
-    }
+  Slot slot_of(ValueId v) {
+    const size_t buffer = home(v).buffer;
+    if (buffer == kNone) return {};
+    Slot slot = buffers_[buffer].slot;
+    (slot.kind == Slot::Kind::arena ? slot.offset : slot.byte) += offset(v);
+    return slot;
   }
 
   void find_last_uses() {
@@ -67,9 +75,9 @@ class Assigner {
     }
   }
 
-  size_t add_buffer(ValueId v, Buffer buffer) {
+  void add_buffer(ValueId v, Buffer buffer) {
     buffers_.push_back(buffer);
-    return buffer_of_[static_cast<size_t>(v)] = buffers_.size() - 1;
+    home(v) = {buffers_.size() - 1, 0};
   }
 
   void make_fixed_buffers(std::span<const size_t> constant_index) {
@@ -82,10 +90,12 @@ class Assigner {
     }
   }
 
-  bool can_overwrite_input(int i) const {
+  bool can_overwrite_input(int i) {
     const PlannedNode& planned = nodes_[static_cast<size_t>(i)];
     if (!options_.reuse_memory || !planned.kernel->in_place) return false;
     const std::vector<ValueId>& inputs = node(i).inputs;
+    const ValueId out = node(i).outputs[0];
+    if (views_.root(out) != out) return false;  // it is to be within a joined value
     if (inputs.empty() || inputs[0] == kNoValue || !planned.call.inputs[0]) return false;
     const Operand &from = *planned.call.inputs[0], &to = planned.call.outputs[0];
     if (from.dtype != to.dtype || from.shape != to.shape) return false;
@@ -93,37 +103,36 @@ class Assigner {
     for (size_t k = 1; k < inputs.size(); ++k) {
       if (inputs[k] != kNoValue && root(inputs[k]) == root(inputs[0])) return false;
     }
-    const size_t buffer = buffer_of_[static_cast<size_t>(inputs[0])];
-    return buffers_[buffer].slot.kind == Slot::Kind::arena;
+    return buffers_[home(inputs[0]).buffer].slot.kind == Slot::Kind::arena;
   }
 
+  // The memory of a joined value begins with its first part.
   void make_node_buffers(int i) {
     const Node& n = node(i);
-    const PlannedNode& planned = nodes_[static_cast<size_t>(i)];
     for (size_t k = 0; k < n.outputs.size(); ++k) {
       const ValueId v = n.outputs[k];
-      size_t& buffer = buffer_of_[static_cast<size_t>(v)];
-      if (is_alias(i) || (k == 0 && can_overwrite_input(i))) {
-        buffer = buffer_of_[static_cast<size_t>(n.inputs[0])];
-      } else {
-        const Operand& operand = planned.call.outputs[k];
-        const size_t bytes = Tensor::typed(operand.dtype, operand.shape).bytes();
-        buffer = add_buffer(v, {{Slot::Kind::arena, 0}, {bytes, i, i}});
+      if (k == 0 && can_overwrite_input(i)) {
+        home(v) = {home(n.inputs[0]).buffer, offset(n.inputs[0])};
+      } else if (home(v).buffer == kNone) {
+        add_buffer(v, {{Slot::Kind::arena, 0}, {views_.bytes(views_.root(v)), i, i}});
       }
-      Lifetime& lifetime = buffers_[buffer].lifetime;
+      Lifetime& lifetime = buffers_[home(v).buffer].lifetime;
       lifetime.last = std::max(lifetime.last, last_use_[root(v)]);
     }
   }
 
+  // A value that leaves the plan lives in its output's buffer if it is all of its own.
   void make_outputs() {
     size_t index = 0;
     for (const Graph::Output& output : graph_.outputs()) {
       if (options_.observed.contains(output.name)) continue;
-      Buffer& buffer = buffers_[buffer_of_[static_cast<size_t>(output.value)]];
-      if (buffer.slot.kind == Slot::Kind::arena) {
+      Buffer& buffer = buffers_[home(output.value).buffer];
+      const bool is_all =
+          offset(output.value) == 0 && buffer.lifetime.bytes == views_.bytes(output.value);
+      if (buffer.slot.kind == Slot::Kind::arena && is_all) {
         buffer.slot = {Slot::Kind::output, index};
       } else {
-        storage_.output_copies.push_back({buffer.slot, index});
+        copied_.emplace_back(output.value, index);
       }
       ++index;
     }
@@ -146,19 +155,20 @@ class Assigner {
 
   const Graph& graph_;
   std::span<const PlannedNode> nodes_;
+  const Views& views_;
   const PlanOptions& options_;
-  std::vector<size_t> root_;
-  std::vector<int> last_use_;      // by root; kEnd: leaves the plan
-  std::vector<size_t> buffer_of_;  // by value
+  std::vector<int> last_use_;  // by root; kEnd: leaves the plan
+  std::vector<Home> homes_;    // by root
   std::vector<Buffer> buffers_;
+  std::vector<std::pair<ValueId, size_t>> copied_;  // outputs that lie elsewhere, by index
   Storage storage_;
 };
 
 }  // namespace
 
-Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes,
+Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
                        std::span<const size_t> constant_index, const PlanOptions& options) {
-  return Assigner(graph, nodes, options).run(constant_index);
+  return Assigner(graph, nodes, views, options).run(constant_index);
 }
 
 }  // namespace octavo

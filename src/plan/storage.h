@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "plan/views.h"
 
 namespace octavo {
 
@@ -13,10 +14,11 @@ struct Storage {
   size_t arena_bytes = 0;
 };
 
-// A value shares the memory of another when its node only reshapes it, or when its kernel works in
-// place and the input dies there. Values that leave the plan live in their output's buffer from the
-// start. `nodes` have kernels and calls; constants are numbered by `constant_index` (by ValueId).
-Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes,
+// A value shares the memory of another when it is a view of it (views.h), or when its kernel works
+// in place and the input dies there. Values that leave the plan live in their output's buffer from
+// the start. `nodes` have kernels and calls; constants are numbered by `constant_index` (by
+// ValueId).
+Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
                        std::span<const size_t> constant_index, const PlanOptions& options);
 
 }  // namespace octavo

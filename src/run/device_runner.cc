@@ -68,13 +68,15 @@ const void* DeviceRunner::address(const Slot& slot) const {
       return nullptr;
     case Slot::Kind::arena:
       return static_cast<const std::byte*>(arena_.get()) + slot.offset;
-    case Slot::Kind::constant:
-      return plan_->resident[slot.offset].has_data() ? plan_->resident[slot.offset].address()
-                                                     : nullptr;
+    case Slot::Kind::constant: {
+      const Tensor& resident = plan_->resident[slot.offset];
+      if (!resident.has_data()) return nullptr;  // no kernel reads it
+      return static_cast<const std::byte*>(resident.address()) + slot.byte;
+    }
     case Slot::Kind::input:
-      return inputs_.at(slot.offset);
+      return inputs_.at(slot.offset) + slot.byte;
     case Slot::Kind::output:
-      return outputs_.at(slot.offset);
+      return outputs_.at(slot.offset) + slot.byte;
   }
   return nullptr;
 }

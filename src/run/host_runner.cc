@@ -45,11 +45,11 @@ const void* HostRunner::address(const Slot& slot) const {
     case Slot::Kind::arena:
       return arena_.as<std::byte>() + slot.offset;
     case Slot::Kind::constant:
-      return plan_->constants[slot.offset].data();
+      return plan_->constants[slot.offset].as<std::byte>() + slot.byte;
     case Slot::Kind::input:
-      return inputs_[slot.offset].data();
+      return inputs_[slot.offset].as<std::byte>() + slot.byte;
     case Slot::Kind::output:
-      return outputs_[slot.offset].data();
+      return outputs_[slot.offset].as<std::byte>() + slot.byte;
   }
   return nullptr;
 }
