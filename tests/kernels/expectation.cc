@@ -163,7 +163,7 @@ void expect_close(const Expectation& e, const Tensor& found, double extra) {
 }
 
 // Codes of slightly different values: now and then the neighbouring code, under nearly the same
-// scale.
+// scale. What a kernel may be wrong by on top can be several steps of small codes.
 void expect_close_codes(const Expectation& e, const std::vector<Tensor>& found, double extra) {
   const Doubles codes = to_doubles(found[0]), expected = to_doubles(e.reference[0]);
   const Doubles scale = to_doubles(found[1]), expected_scale = to_doubles(e.reference[1]);
@@ -175,14 +175,17 @@ void expect_close_codes(const Expectation& e, const std::vector<Tensor>& found, 
   }
   size_t different = 0;
   for (size_t i = 0; i < codes.size(); ++i) {
+    const double by_error =
+        extra * e.magnitude[i] / expected_scale[i * scale.size() / codes.size()];
     const double step =
         found[0].dtype() == DType::i8
             ? 1.0
             : std::max(0x1p-9, std::max(std::fabs(codes[i]), std::fabs(expected[i])) / 8);
-    ASSERT_LE(std::fabs(codes[i] - expected[i]), step) << "code " << i;
+    ASSERT_LE(std::fabs(codes[i] - expected[i]), step + by_error) << "code " << i;
     different += codes[i] != expected[i];
   }
-  EXPECT_LE(different, codes.size() / 100 + 1) << "of " << codes.size() << " codes";
+  EXPECT_LE(different, codes.size() / (extra > 0 ? 10 : 100) + 1)
+      << "of " << codes.size() << " codes";
 }
 
 }  // namespace
