@@ -23,6 +23,7 @@ Graph fuse_norm_modulate(const Graph& graph);
 Graph fuse_qk_norm_rope(const Graph& graph);
 Graph fuse_activation(const Graph& graph);
 Graph fuse_residual_gate(const Graph& graph);
+Graph quantize_before_concat(const Graph& graph);
 Graph fuse_quantize_into_producer(const Graph& graph);
 
 }  // namespace octavo

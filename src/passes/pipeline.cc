@@ -36,6 +36,7 @@ constexpr Pass kPasses[] = {
     {"fuse_qk_norm_rope", "norm and rotation of queries and keys", run<fuse_qk_norm_rope>},
     {"fuse_activation", "activations into products and norms", run<fuse_activation>},
     {"fuse_residual_gate", "gates and residuals into products", run<fuse_residual_gate>},
+    {"quantize_before_concat", "codes are joined, not values", run<quantize_before_concat>},
     {"fuse_quantize_into_producer", "producers write codes", run<fuse_quantize_into_producer>},
     {"merge_again", "compute equal things once, after fusion", run<common_subexpressions>},
 };

@@ -260,5 +260,52 @@ TEST(FuseQuantizeIntoProducer, NotApplicable) {
   })");
 }
 
+TEST(QuantizeBeforeConcat, CodesAreJoined) {
+  expect_rewrite(quantize_before_concat,
+                 R"(graph g {
+    input x: f32[B, 8] step
+    input y: f32[B, 4] step
+    const s: f32[1, 1]
+    a = gelu(x) {approximate = "tanh"}
+    c = concat(a, y) {axis = 1}
+    q, qs = quantize(c, s) {spec = "i8/*x*/static/f32"}
+    d = dequantize(q, qs) {spec = "i8/*x*/static/f32", shape = [B, 12]}
+    output z = d
+  })",
+                 R"(graph g {
+    input x: f32[B, 8] step
+    input y: f32[B, 4] step
+    const s: f32[1, 1]
+    a = gelu(x) {approximate = "tanh"}
+    q.part, q.part:1 = quantize(a, s) {spec = "i8/*x*/static/f32"}
+    q.part#2, q.part#2:1 = quantize(y, s) {spec = "i8/*x*/static/f32"}
+    q = concat(q.part, q.part#2) {axis = 1}
+    d = dequantize(q, s) {spec = "i8/*x*/static/f32", shape = [B, 12]}
+    output z = d
+  })");
+}
+
+TEST(QuantizeBeforeConcat, LeavesScalesOfWholeRowsAndPartsThatGainNothing) {
+  const std::string text = R"(graph g {
+    input x: f32[B, 8] step
+    input y: f32[B, 4] step
+    a = gelu(x) {approximate = "tanh"}
+    c = concat(a, y) {axis = 1}
+    q, qs = quantize(c) {spec = "i8/1x*/dynamic/f32"}
+    d = dequantize(q, qs) {spec = "i8/1x*/dynamic/f32", shape = [B, 12]}
+    output z = d
+  })";
+  expect_unchanged(quantize_before_concat, text.c_str());
+  expect_unchanged(quantize_before_concat, R"(graph g {
+    input x: f32[B, 8] step
+    input y: f32[B, 4] step
+    const s: f32[1, 1]
+    c = concat(x, y) {axis = 1}
+    q, qs = quantize(c, s) {spec = "i8/*x*/static/f32"}
+    d = dequantize(q, qs) {spec = "i8/*x*/static/f32", shape = [B, 12]}
+    output z = d
+  })");
+}
+
 }  // namespace
 }  // namespace octavo
