@@ -29,8 +29,6 @@ const std::vector<Instance>& instances() {
   return all;
 }
 
-// Microseconds are beside the point: clocks of a multiprocessor, with the constants measured on an
-// H200 (bench/cuda_gemm.cu).
 bool can_run(const Instance& i, const Gemm& gemm) {
   const Activation a = gemm.epilogue.activation;
   return i.element == gemm.element && i.output == gemm.output &&
@@ -38,17 +36,20 @@ bool can_run(const Instance& i, const Gemm& gemm) {
           has_all_activations(i.variant.tile_n));
 }
 
+// Clocks of a multiprocessor, by constants measured on an H200 (bench/cuda_gemm.cu).
 double estimate(const Gemm& gemm, const Variant& v, int processors) {
-  const int64_t rows = ceil_div(ceil_div(gemm.m, kTileM), v.cluster);
+  const int64_t rows = ceil_div(ceil_div(gemm.m, v.tile_m), v.cluster);
   const int64_t tiles = rows * ceil_div(gemm.n, v.tile_n), clusters = processors / v.cluster;
   const double k_blocks = static_cast<double>(ceil_div(gemm.k * bytes_of(gemm.element), kRowBytes));
-  // A stage is 8 products of tile_n / 2 clocks; fetching it takes a multiprocessor's part of L2's
-  // bandwidth.
-  const double products = 4.0 * v.tile_n * (v.accurate ? 1.25 : 1.0);
-  const double fetch = (kTileM + static_cast<double>(v.tile_n) / v.cluster) * kRowBytes / 30.0;
-  const double epilogue = 1500.0 + 6.0 * v.tile_n;
-  return static_cast<double>(ceil_div(tiles, clusters)) *
-         (k_blocks * std::max(products, fetch) + epilogue);
+  // A stage is four products of tile_n / 2 clocks for each 64 rows; a multiprocessor fetches about
+  // 48 bytes a clock.
+  const double products = 4.0 * v.tile_m / 64 * v.tile_n / 2 * (v.accurate ? 1.25 : 1.0);
+  const double fetch = (v.tile_m + static_cast<double>(v.tile_n) / v.cluster) * kRowBytes / 48.0;
+  const double stage = std::max(products, fetch) + 40;
+  const double epilogue = 500 + 6.0 * v.tile_n * v.tile_m / 64;
+  const double start = 3000 + (v.cluster > 1 ? 1000 : 0);
+  const auto waves = static_cast<double>(ceil_div(tiles, clusters));
+  return start + waves * k_blocks * stage + (v.turns ? 1 : waves) * epilogue;
 }
 
 using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
@@ -100,7 +101,7 @@ struct Maps {
 
 bool make_maps(const Gemm& g, const Variant& v, Maps* maps) {
   const int in = bytes_of(g.element), out = bytes_of(g.output), cols = kRowBytes / in;
-  return make_map(&maps->x, in, g.x, g.m, g.k, {kTileM, cols}) &&
+  return make_map(&maps->x, in, g.x, g.m, g.k, {v.tile_m, cols}) &&
          make_map(&maps->w, in, g.w, g.n, g.k, {v.tile_n / v.cluster, cols}) &&
          make_map(&maps->y, out, g.y, g.m, g.n, {kWarpRows, kChunkCols});
 }
@@ -153,7 +154,7 @@ Variant choose_variant(const Gemm& gemm, int processors, bool accurate) {
     const double time = estimate(gemm, instance.variant, processors);
     if (!best || time < least) best = &instance, least = time;
   }
-  return best ? best->variant : Variant{0, 0, false, accurate};
+  return best ? best->variant : Variant{0, 0, 0, false, accurate};
 }
 
 cudaError_t run_gemm(const Gemm& gemm, const Variant& v, int processors, cudaStream_t stream) {
@@ -163,7 +164,7 @@ cudaError_t run_gemm(const Gemm& gemm, const Variant& v, int processors, cudaStr
   if (found == instances().end() || !gemm_refusal(gemm).empty()) return cudaErrorInvalidValue;
   Maps maps;
   if (!make_maps(gemm, v, &maps)) return cudaErrorInvalidValue;
-  const int64_t rows = ceil_div(ceil_div(gemm.m, kTileM), v.cluster);
+  const int64_t rows = ceil_div(ceil_div(gemm.m, v.tile_m), v.cluster);
   const int64_t cols = ceil_div(gemm.n, v.tile_n), clusters = processors / v.cluster;
   if (rows * cols > std::numeric_limits<int32_t>::max()) return cudaErrorInvalidValue;
   Extents extents = {static_cast<int>(gemm.m),

@@ -37,11 +37,11 @@ struct Epilogue {
   uint32_t* not_finite = nullptr;    // set where a NaN meets i8; may be nullptr
 };
 
-// A variant of the kernel: tiles of 128 x tile_n, `cluster` blocks along M sharing their tile of w,
-// the two warpgroups of a block taking turns at tiles or sharing them. accurate: e4m3's sums, which
-// the tensor cores keep to 14 bits, are carried on in f32 registers every 128 of K.
+// A variant of the kernel: tiles of tile_m x tile_n, `cluster` blocks along M sharing their tile of
+// w, the two warpgroups of a block taking turns at tiles or sharing them. accurate: e4m3's sums,
+// which the tensor cores keep to 14 bits, are carried on in f32 registers every 128 of K.
 struct Variant {
-  int tile_n = 192, cluster = 2;
+  int tile_m = 128, tile_n = 192, cluster = 2;
   bool turns = true, accurate = false;
   bool operator==(const Variant&) const = default;
 };

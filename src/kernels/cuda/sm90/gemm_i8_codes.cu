@@ -4,9 +4,10 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_i8_codes_instances() {
   static const Instance kInstances[] = {
-      instance<I8, Codes<I8>, 192, 2, true>(),
-      instance<I8, Codes<I8>, 192, 1, true>(),
-      instance<I8, Codes<I8>, 128, 1, true>(),
+      instance<I8, Codes<I8>, 128, 192, 2, true>(),
+      instance<I8, Codes<I8>, 128, 192, 1, true>(),
+      instance<I8, Codes<I8>, 128, 128, 1, true>(),
+      instance<I8, Codes<I8>, 64, 64, 1, true>(),
   };
   return kInstances;
 }

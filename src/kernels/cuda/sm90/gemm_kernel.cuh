@@ -1,6 +1,6 @@
 #pragma once
 // The product of gemm.h. A block of three warpgroups stays on its multiprocessor and takes tiles of
-// 128 x kN: one warp feeds a ring of shared-memory stages (128 bytes of K each) through the copy
+// kM x kN: one warp feeds a ring of shared-memory stages (128 bytes of K each) through the copy
 // engine, two warpgroups multiply. Either they take turns (kTurns), a tile each, so that the
 // epilogue of one runs under the products of the other; or they share a tile, 64 rows each, which
 // leaves room for wider ones. Blocks of a cluster work on tiles below each other and fetch the
@@ -22,15 +22,23 @@ __device__ inline void find_tile(const TileOrder& order, int index, int* row, in
   *col = within / height;
 }
 
-// Of tiles of 128 x kN. A warpgroup multiplies kBlocks blocks of 64 rows.
-template <int kN, bool kTurns>
+// The shape of a variant. A warpgroup multiplies kBlocks blocks of 64 rows of its tile.
+template <int kTileM, int kTileN, int kClusterBlocks, bool kInTurns>
+struct Shape {
+  static constexpr int kM = kTileM, kN = kTileN, kCluster = kClusterBlocks;
+  static constexpr bool kTurns = kInTurns;
+  static constexpr int kBlocks = kM / (kTurns ? 64 : 128);
+};
+
+template <class S>
 struct Shared {
-  static constexpr int kBlocks = kTurns ? 2 : 1, kReaders = kTurns ? 1 : 2;  // of a stage
-  static constexpr int kStageA = kTileM * kRowBytes, kStageB = kN * kRowBytes;
+  static constexpr int kN = S::kN;
+  static constexpr int kReaders = S::kTurns ? 1 : 2;  // warpgroups that multiply a stage
+  static constexpr int kStageA = S::kM * kRowBytes, kStageB = kN * kRowBytes;
   static constexpr int kStaging = 8 * kWarpStaging;
   static constexpr int kFixed = kStaging + 2 * static_cast<int>(sizeof(Columns<kN>)) + 512;
   static constexpr int kMost = (kSharedBytes - kFixed) / (kStageA + kStageB);
-  static constexpr int kStages = kMost < 8 ? kMost : 8;
+  static constexpr int kStages = kMost < 10 ? kMost : 10;
   static constexpr int kBytes = kStages * (kStageA + kStageB) + kFixed;
 
   uint8_t* base;  // aligned to 1024
@@ -63,22 +71,23 @@ struct Cursor {
   }
 };
 
-template <class Operand, int kN, int kCluster, bool kTurns>
+template <class Operand, class S>
 __device__ void produce(const CUtensorMap& x, const CUtensorMap& w, const Extents& extents,
-                        const Shared<kN, kTurns>& shared) {
-  constexpr int kCols = kRowBytes / Operand::kBytes, kPart = kN / kCluster;
+                        const Shared<S>& shared) {
+  constexpr int kCols = kRowBytes / Operand::kBytes, kCluster = S::kCluster;
+  constexpr int kPart = S::kN / kCluster;
   const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
   const int clusters = static_cast<int>(gridDim.x) / kCluster;
-  Cursor<Shared<kN, kTurns>::kStages> at;
+  Cursor<Shared<S>::kStages> at;
   for (int t = static_cast<int>(blockIdx.x) / kCluster; t < tile_count(extents.order);
        t += clusters) {
     int row, col;
     find_tile(extents.order, t, &row, &col);
-    row = (row * kCluster + rank) * kTileM, col = col * kN + rank * kPart;
+    row = (row * kCluster + rank) * S::kM, col = col * S::kN + rank * kPart;
     for (int k = 0; k < extents.k_blocks; ++k) {
       uint64_t* full = shared.full(at.stage);
       barrier_wait(shared.empty(at.stage), at.parity ^ 1);
-      barrier_expect(full, Shared<kN, kTurns>::kStageA + Shared<kN, kTurns>::kStageB);
+      barrier_expect(full, Shared<S>::kStageA + Shared<S>::kStageB);
       load_box(shared.a(at.stage), &x, full, k * kCols, row);
       uint8_t* b = shared.b(at.stage) + rank * kPart * kRowBytes;
       if constexpr (kCluster > 1) {
@@ -118,23 +127,25 @@ __device__ void multiply_stage(typename Operand::Sum (&sums)[kBlocks][kN / 2], c
   products_commit();
 }
 
-// The products of one tile, rows from first_row on.
-template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Sums>
-__device__ void multiply(const Shared<kN, kTurns>& shared, int first_row, int k_blocks,
-                         Cursor<Shared<kN, kTurns>::kStages>& at, Sums& sums) {
-  constexpr int kBlocks = Shared<kN, kTurns>::kBlocks;
+// The products of one tile, rows from first_row on. last() runs once the last ones are on their
+// way.
+template <class Operand, class S, bool kAccurate, class Sums, class Last>
+__device__ void multiply(const Shared<S>& shared, int first_row, int k_blocks,
+                         Cursor<Shared<S>::kStages>& at, Sums& sums, const Last& last) {
+  constexpr int kHalfSums = S::kN / 2;
   if constexpr (kAccurate) {
     for (int k = 0; k < k_blocks; ++k) {
-      typename Operand::Sum part[kBlocks][kN / 2];
+      typename Operand::Sum part[S::kBlocks][kHalfSums];
       barrier_wait(shared.full(at.stage), at.parity);
-      multiply_stage<Operand, kN, kBlocks>(part, shared.a(at.stage) + first_row * kRowBytes,
-                                           shared.b(at.stage), true);
+      multiply_stage<Operand, S::kN, S::kBlocks>(part, shared.a(at.stage) + first_row * kRowBytes,
+                                                 shared.b(at.stage), true);
+      if (k + 1 == k_blocks) last();
       products_wait<0>();
-      release<kCluster>(shared.empty(at.stage));
+      release<S::kCluster>(shared.empty(at.stage));
 #pragma unroll
-      for (int i = 0; i < kBlocks * kN / 2; ++i) {
-        auto& sum = sums[i / (kN / 2)][i % (kN / 2)];
-        const auto more = part[i / (kN / 2)][i % (kN / 2)];
+      for (int i = 0; i < S::kBlocks * kHalfSums; ++i) {
+        auto& sum = sums[i / kHalfSums][i % kHalfSums];
+        const auto more = part[i / kHalfSums][i % kHalfSums];
         sum = k == 0 ? more : sum + more;
       }
       at.advance();
@@ -143,17 +154,25 @@ __device__ void multiply(const Shared<kN, kTurns>& shared, int first_row, int k_
     int previous = -1;
     for (int k = 0; k < k_blocks; ++k) {
       barrier_wait(shared.full(at.stage), at.parity);
-      multiply_stage<Operand, kN, kBlocks>(sums, shared.a(at.stage) + first_row * kRowBytes,
-                                           shared.b(at.stage), k == 0);
+      multiply_stage<Operand, S::kN, S::kBlocks>(sums, shared.a(at.stage) + first_row * kRowBytes,
+                                                 shared.b(at.stage), k == 0);
       products_wait<1>();
-      if (previous >= 0) release<kCluster>(shared.empty(previous));
+      if (previous >= 0) release<S::kCluster>(shared.empty(previous));
       previous = at.stage;
       at.advance();
     }
+    last();
     products_wait<0>();
-    release<kCluster>(shared.empty(previous));
+    release<S::kCluster>(shared.empty(previous));
   }
 }
+
+// Turns of two warpgroups at the tensor cores: wait for one's own, end it. A turn begins when the
+// other warpgroup has seen its last stage full: a barrier's parity tells a phase from the one
+// before, not from the one before that.
+constexpr int kFirstTurn = 3;  // the barriers' numbers
+__device__ inline void wait_turn(int group) { sync_threads(kFirstTurn + group, 256); }
+__device__ inline void end_turn(int group) { arrive_threads(kFirstTurn + 1 - group, 256); }
 
 // A thread's columns of a tile, fetched before the products and put in place after them.
 template <class Operand, int kN>
@@ -184,32 +203,37 @@ struct ColumnLoader {
   }
 };
 
-template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Out>
+template <class Operand, class S, bool kAccurate, class Out>
 __device__ void consume(const CUtensorMap& y, const Extents& extents, const Epilogue& e,
-                        const Shared<kN, kTurns>& shared) {
-  constexpr int kBlocks = Shared<kN, kTurns>::kBlocks;
+                        const Shared<S>& shared) {
+  constexpr int kN = S::kN, kCluster = S::kCluster;
   const int thread = static_cast<int>(threadIdx.x) - kFirstConsumer;
   const int group = thread / 128, warp = thread / 32;
-  const int first_row = kTurns ? 0 : 64 * group;
+  const int first_row = S::kTurns ? 0 : 64 * group;
   const int rank = kCluster > 1 ? static_cast<int>(block_in_cluster()) : 0;
   const int clusters = static_cast<int>(gridDim.x) / kCluster;
   Columns<kN>* columns = shared.columns(group);
-  WarpEpilogue<Operand, kN, kBlocks, Out> epilogue(e, &y, extents.m, extents.n,
-                                                   shared.staging(warp));
-  Cursor<Shared<kN, kTurns>::kStages> at;
+  WarpEpilogue<Operand, kN, S::kBlocks, Out> epilogue(e, &y, extents.m, extents.n,
+                                                      shared.staging(warp));
+  Cursor<Shared<S>::kStages> at;
   int t = static_cast<int>(blockIdx.x) / kCluster;
-  if (kTurns && group == 1) t += clusters, at.advance(extents.k_blocks);
-  for (; t < tile_count(extents.order); t += kTurns ? 2 * clusters : clusters) {
+  if (S::kTurns && group == 1) {
+    t += clusters, at.advance(extents.k_blocks);
+    end_turn(group);
+  }
+  for (; t < tile_count(extents.order); t += S::kTurns ? 2 * clusters : clusters) {
     int row, col;
     find_tile(extents.order, t, &row, &col);
-    row = (row * kCluster + rank) * kTileM + first_row + warp % 4 * kWarpRows, col *= kN;
+    row = (row * kCluster + rank) * S::kM + first_row + warp % 4 * kWarpRows, col *= kN;
     ColumnLoader<Operand, kN> loader;
     loader.load(e, col, extents.n, thread % 128);
     epilogue.begin(row, col);
-    typename Operand::Sum sums[kBlocks][kN / 2];
-    multiply<Operand, kN, kCluster, kTurns, kAccurate>(shared, first_row, extents.k_blocks, at,
-                                                       sums);
-    if (kTurns) at.advance(extents.k_blocks);
+    if (S::kTurns) wait_turn(group);
+    typename Operand::Sum sums[S::kBlocks][kN / 2];
+    multiply<Operand, S, kAccurate>(shared, first_row, extents.k_blocks, at, sums, [&] {
+      if (S::kTurns) end_turn(group);
+    });
+    if (S::kTurns) at.advance(extents.k_blocks);
     sync_threads(1 + group, 128);  // nobody reads the last tile's columns any more
     loader.put(columns, thread % 128);
     sync_threads(1 + group, 128);
@@ -218,8 +242,8 @@ __device__ void consume(const CUtensorMap& y, const Extents& extents, const Epil
   wait_stores();
 }
 
-template <class Operand, int kN, int kCluster, bool kTurns, bool kAccurate, class Out>
-__global__ __cluster_dims__(kCluster)
+template <class Operand, class S, bool kAccurate, class Out>
+__global__ __cluster_dims__(S::kCluster)
     __launch_bounds__(kThreads, 1) void gemm_kernel(const __grid_constant__ CUtensorMap x,
                                                     const __grid_constant__ CUtensorMap w,
                                                     const __grid_constant__ CUtensorMap y,
@@ -227,16 +251,16 @@ __global__ __cluster_dims__(kCluster)
                                                     const __grid_constant__ Epilogue e) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
-  const Shared<kN, kTurns> shared{memory};
+  const Shared<S> shared{memory};
   if (threadIdx.x == 0) {
     prefetch_map(&x), prefetch_map(&w), prefetch_map(&y);
-    for (int i = 0; i < Shared<kN, kTurns>::kStages; ++i) {
+    for (int i = 0; i < Shared<S>::kStages; ++i) {
       barrier_init(shared.full(i), 1);
-      barrier_init(shared.empty(i), 4 * Shared<kN, kTurns>::kReaders * kCluster);
+      barrier_init(shared.empty(i), 4 * Shared<S>::kReaders * S::kCluster);
     }
     barrier_init_fence();
   }
-  if constexpr (kCluster > 1) {
+  if constexpr (S::kCluster > 1) {
     sync_cluster();
   } else {
     __syncthreads();
@@ -245,19 +269,17 @@ __global__ __cluster_dims__(kCluster)
   wait_for_earlier_launch();
   if (threadIdx.x < kFirstConsumer) {
     give_registers<kProducerRegisters>();
-    if (threadIdx.x < 32 && elect_one()) {
-      produce<Operand, kN, kCluster, kTurns>(x, w, extents, shared);
-    }
+    if (threadIdx.x < 32 && elect_one()) produce<Operand, S>(x, w, extents, shared);
     __syncwarp();
   } else {
     take_registers<kConsumerRegisters>();
     if (e.out_scale_copy && blockIdx.x == 0 && threadIdx.x == kFirstConsumer) {
       *e.out_scale_copy = *e.out_scale;
     }
-    consume<Operand, kN, kCluster, kTurns, kAccurate, Out>(y, extents, e, shared);
+    consume<Operand, S, kAccurate, Out>(y, extents, e, shared);
   }
   // Nobody leaves while others may still arrive at its barriers.
-  if constexpr (kCluster > 1) sync_cluster();
+  if constexpr (S::kCluster > 1) sync_cluster();
 #endif
 }
 

@@ -13,14 +13,15 @@ constexpr Output kOutput = OutInfo<Out>::kIsCodes       ? Output::codes
                            : std::is_same_v<Out, float> ? Output::f32
                                                         : Output::bf16;
 
-template <class Operand, class Out, int kN, int kCluster, bool kTurns, bool kAccurate = false>
+template <class Operand, class Out, int kM, int kN, int kCluster, bool kTurns,
+          bool kAccurate = false>
 Instance instance() {
-  return {
-      kElement<Operand>,
-      kOutput<Out>,
-      {kN, kCluster, kTurns, kAccurate},
-      reinterpret_cast<const void*>(&gemm_kernel<Operand, kN, kCluster, kTurns, kAccurate, Out>),
-      Shared<kN, kTurns>::kBytes};
+  using S = Shape<kM, kN, kCluster, kTurns>;
+  return {kElement<Operand>,
+          kOutput<Out>,
+          {kM, kN, kCluster, kTurns, kAccurate},
+          reinterpret_cast<const void*>(&gemm_kernel<Operand, S, kAccurate, Out>),
+          Shared<S>::kBytes};
 }
 
 }  // namespace octavo::cuda::sm90

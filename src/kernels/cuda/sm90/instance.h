@@ -6,7 +6,7 @@
 
 namespace octavo::cuda::sm90 {
 
-constexpr int kTileM = 128, kRowBytes = 128;  // a row of a stage: one swizzle span
+constexpr int kRowBytes = 128;  // of a stage's rows: one swizzle span
 constexpr int kThreads = 384;
 constexpr int kChunkCols = 32, kWarpRows = 16;  // what a warp stores at once
 
