@@ -43,7 +43,7 @@ std::vector<Tensor> checked_inputs(const Plan& plan, const TensorMap& inputs) {
 
 }  // namespace
 
-Executor::Executor(std::shared_ptr<const Plan> plan)
+Executor::Executor(const std::shared_ptr<const Plan>& plan)
     : runner_(plan->device ? make_device_runner(plan) : make_host_runner(plan)) {}
 Executor::~Executor() = default;
 Executor::Executor(Executor&&) noexcept = default;

@@ -31,7 +31,7 @@ class Runner;
 // Runs a plan over its own arena. Not thread-safe; make one executor a thread, plans are shared.
 class Executor {
  public:
-  explicit Executor(std::shared_ptr<const Plan> plan);
+  explicit Executor(const std::shared_ptr<const Plan>& plan);
   ~Executor();
   Executor(Executor&&) noexcept;
   // Inputs by name, on the host or on the plan's device; missing, surplus, wrong dtype or shape:

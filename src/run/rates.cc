@@ -173,12 +173,14 @@ TensorMap RateRunner::inputs_of_step(size_t k, const TensorMap& inputs) const {
 }
 
 std::vector<double> RateRunner::time_steps(const Bindings& bindings,
-                                           const std::vector<size_t>& steps, TensorMap inputs) {
-  if (device_) {
-    for (auto& [name, tensor] : inputs) tensor = to_device(*device_, tensor, name);
+                                           const std::vector<size_t>& steps,
+                                           const TensorMap& inputs) {
+  TensorMap placed = inputs;
+  for (auto& [name, tensor] : placed) {
+    if (device_) tensor = to_device(*device_, tensor, name);
   }
   std::vector<TensorMap> runs;
-  for (const size_t k : steps) runs.push_back(inputs_of_step(k, inputs));
+  for (const size_t k : steps) runs.push_back(inputs_of_step(k, placed));
   return step_.time(bindings, runs);
 }
 

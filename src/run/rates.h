@@ -24,7 +24,7 @@ class RateRunner {
                  const Observer& observer);
 
   std::vector<double> time_steps(const Bindings& bindings, const std::vector<size_t>& steps,
-                                 TensorMap inputs);
+                                 const TensorMap& inputs);
 
   std::array<Stage*, 4> stages() { return {&request_, &schedule_, &trajectory_, &step_}; }
 
