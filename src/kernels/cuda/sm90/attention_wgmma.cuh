@@ -19,10 +19,6 @@ __device__ inline uint64_t swizzled_operand(uint32_t address, uint32_t group) {
   return kSwizzle128 | kEightRows << 32 | uint64_t{group >> 4} << 16 | (address & 0x3ffff) >> 4;
 }
 
-// Arrives at barrier `id` of `threads` threads without waiting for it.
-__device__ inline void arrive_threads(int id, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
 // The compiler may not move what reads or writes these values across this point.
 template <int kCount>
 __device__ inline void pin(float (&values)[kCount]) {
