@@ -10,7 +10,7 @@ namespace {
 using namespace sm90;
 
 constexpr int kDepth = 128, kKeys = 192, kPad = 64, kValueThreads = 256;
-using Tiles = AttentionTiles<E4m3, kDepth, kKeys, 2, 0>;
+using Tiles = AttentionTiles<E4m3, kDepth, kKeys, 2, true>;
 
 // One head's 64 keys a block: rows of v come in, rows of codes go out.
 __global__ __launch_bounds__(kValueThreads) void quantize_values_kernel(
@@ -83,7 +83,7 @@ void attention_e4m3(const Call& call, const AttentionE4m3& a) {
   p.v_scale = a.v_scale;
   p.by_head = a.by_head ? 1 : 0;
   constexpr CUtensorMapDataType kType = CU_TENSOR_MAP_DATA_TYPE_UINT8;
-  p.q = attention_tiles(call, kType, 1, a.q, e.batch, e.queries, e.heads, e.depth, kGroupQueries);
+  p.q = attention_tiles(call, kType, 1, a.q, e.batch, e.queries, e.heads, e.depth, Tiles::kQueries);
   p.k = attention_tiles(call, kType, 1, a.k, e.batch, e.keys, e.key_heads, e.depth, kKeys);
   const auto padded = static_cast<uint64_t>(attention_e4m3_padded_keys(e.keys));
   const auto heads = static_cast<uint64_t>(e.key_heads);

@@ -10,25 +10,18 @@ using namespace sm90;
 using In = AttentionOperands;
 
 constexpr int kAlignment = 16;  // of what the copy engine reads
-// Short pieces are faster without turns, 666 against 638 TFLOP/s with 4608 keys on an H200; in long
-// ones the groups fall into step, 545 against 619 with 32760.
+// Pieces of up to so many key tiles are faster when warp groups do not take turns, 666 against 638
+// TFLOP/s with 4608 keys on an H200; in long ones they fall into step, 545 against 619 with 32760.
 constexpr int kFreeTiles = 64;
 
 template <class T>
-using Short = AttentionTiles<T, 64, 128, 3, 0>;
-template <class T, int kKeys>
-using Long = AttentionTiles<T, 128, kKeys, 2, kFreeTiles>;
-
-// Of a key tile where heads have more than 64 channels. A tile costs its keys and about eight more;
-// 176 wastes more of some key counts than 160 does.
-int long_keys(const AttentionExtents& e) {
-  const auto cost = [&](int64_t keys) { return (e.keys + keys - 1) / keys * (keys + 8); };
-  return cost(160) < cost(176) ? 160 : 176;
-}
+using Short = AttentionTiles<T, 64, 128, 3, true>;
+template <class T, bool kTurns>
+using Long = AttentionTiles<T, 128, 160, 2, kTurns>;
 
 AttentionPlan plan_of(const Call& call, const AttentionExtents& e) {
   if (e.depth <= 64) return AttentionPlan::make(call, e, 192, 128, 64);
-  return AttentionPlan::make(call, e, 128, long_keys(e), 128);
+  return AttentionPlan::make(call, e, 128, 160, 128);
 }
 
 size_t workspace(const Call& call, const KernelState*) {
@@ -66,7 +59,7 @@ void launch_tiles(const Call& call, const Buffers& buffers, const AttentionExten
     return attention_tiles(call, type, 2, buffers.inputs[input], e.batch, rows, heads, e.depth,
                            box_rows);
   };
-  p.q = map(In::kQ, e.queries, e.heads, kGroupQueries);
+  p.q = map(In::kQ, e.queries, e.heads, Tiles::kQueries);
   p.k = map(In::kK, e.keys, e.key_heads, Tiles::kKeys);
   p.v = map(In::kV, e.keys, e.key_heads, Tiles::kKeys);
   launch_attention_tiles<Tiles>(call, p, e.batch);
@@ -79,8 +72,10 @@ void launch_attention(const Call& call, const KernelState*, const Buffers& buffe
                                                buffers.outputs[0], buffers.workspace);
   const auto run = [&]<class T>(Type<T>) {
     if (e.depth <= 64) return launch_tiles<Short<T>>(call, buffers, e, p);
-    if (long_keys(e) == 160) return launch_tiles<Long<T, 160>>(call, buffers, e, p);
-    launch_tiles<Long<T, 176>>(call, buffers, e, p);
+    if (p.schedule.key_tiles > kFreeTiles) {
+      return launch_tiles<Long<T, true>>(call, buffers, e, p);
+    }
+    launch_tiles<Long<T, false>>(call, buffers, e, p);
   };
   if (dtype_of(call, In::kQ) == DType::bf16) return run(Type<__nv_bfloat16>{});
   run(Type<__half>{});

@@ -16,8 +16,8 @@ namespace octavo::cuda::sm90 {
 constexpr int kGroupThreads = 128, kGroupQueries = 64, kStages = 2;
 
 // T: __nv_bfloat16, __half or E4m3; kDepth: 64 or 128, less is padded with zeros; kKeys: of a key
-// tile. Warp groups take turns to issue the products of pieces of more than kFreeTiles key tiles.
-template <class T_, int kDepth_, int kKeys_, int kGroups_, int kFreeTiles_>
+// tile; kTurns: whether warp groups take turns to issue their products.
+template <class T_, int kDepth_, int kKeys_, int kGroups_, bool kTurns_>
 struct AttentionTiles {
   using T = T_;
   using Elements = AttentionElements<T, kDepth_, kKeys_>;
@@ -27,13 +27,13 @@ struct AttentionTiles {
   static constexpr int kColumn = Elements::kColumn, kColumns = kDepth / kColumn;
   static constexpr int kQueries = kGroups * kGroupQueries;
   static constexpr int kThreads = (kGroups + 1) * kGroupThreads;
-  static constexpr int kFreeTiles = kFreeTiles_;
+  static constexpr bool kTurns = kTurns_;
 
   struct Shared {
     alignas(1024) Code q[kColumns][kQueries][kColumn];
     alignas(1024) Code k[kStages][kColumns][kKeys][kColumn];
     alignas(1024) typename Elements::Values v[kStages];
-    uint64_t q_full[kGroups], q_empty[kGroups];
+    uint64_t q_full, q_empty;
     uint64_t k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
   };
 };
@@ -62,7 +62,7 @@ struct AttentionProblem {
 };
 
 // A place in a ring of buffers, and the parity of its phase.
-struct AttentionCursor {
+struct Cursor {
   int stage = 0;
   uint32_t parity = 0;
   __device__ void advance() {
@@ -74,11 +74,11 @@ struct AttentionCursor {
 };
 
 template <class Tiles>
-__device__ void produce_attention(typename Tiles::Shared& shared, const AttentionProblem& p) {
+__device__ void produce(typename Tiles::Shared& shared, const AttentionProblem& p) {
   using Elements = typename Tiles::Elements;
   AttentionPieces pieces(p.schedule, p.samples, static_cast<int>(blockIdx.x));
   AttentionPiece piece;
-  AttentionCursor k, v;
+  Cursor k, v;
   uint32_t q_parity = 0;
   while (pieces.next(piece)) {
     const int sample = p.first_sample + piece.sample, head = piece.tile / p.query_tiles;
@@ -104,16 +104,13 @@ __device__ void produce_attention(typename Tiles::Shared& shared, const Attentio
       }
       v.advance();
     };
-    load_k(last);
-    for (int g = 0; g < Tiles::kGroups; ++g) {
-      barrier_wait(&shared.q_empty[g], q_parity ^ 1);
-      barrier_expect(&shared.q_full[g], sizeof(shared.q) / Tiles::kGroups);
-      for (int c = 0; c < Tiles::kColumns; ++c) {
-        load_tile(shared.q[c][g * kGroupQueries], &p.q, &shared.q_full[g], c * Tiles::kColumn, head,
-                  query + g * kGroupQueries, sample);
-      }
+    barrier_wait(&shared.q_empty, q_parity ^ 1);
+    barrier_expect(&shared.q_full, sizeof(shared.q));
+    for (int c = 0; c < Tiles::kColumns; ++c) {
+      load_tile(shared.q[c], &p.q, &shared.q_full, c * Tiles::kColumn, head, query, sample);
     }
     q_parity ^= 1;
+    load_k(last);
     // From the last tile down: a tile with too few keys is then the first, outside of the loop.
     for (int tile = last - 1; tile >= first; --tile) {
       load_k(tile);
@@ -191,8 +188,8 @@ struct AttentionRows {
 
 // Rounds the sums of one query to T; `lane` is the thread's place among the four of a row.
 template <class T, int kCount>
-__device__ void store_attention_row(T* row, const float (&sums)[kCount], int r, float factor,
-                                    int lane, int depth) {
+__device__ void store_row(T* row, const float (&sums)[kCount], int r, float factor, int lane,
+                          int depth) {
 #pragma unroll
   for (int i = 0; i < kCount / 4; ++i) {
     const int column = i * 8 + lane * 2;
@@ -203,8 +200,8 @@ __device__ void store_attention_row(T* row, const float (&sums)[kCount], int r, 
 
 // Where a thread's rows are in the output, or nullptr past the last query.
 template <class T>
-__device__ T* attention_row(const AttentionProblem& p, int sample, int tile, int tile_queries,
-                            int row) {
+__device__ T* output_row(const AttentionProblem& p, int sample, int tile, int tile_queries,
+                         int row) {
   const int query = tile % p.query_tiles * tile_queries + row, head = tile / p.query_tiles;
   if (query >= p.queries) return nullptr;
   const int64_t at = (int64_t{p.first_sample + sample} * p.queries + query) * p.heads + head;
@@ -222,7 +219,7 @@ struct AttentionConsumer {
   typename Tiles::Shared& shared;
   const AttentionProblem& p;
   const int group, thread, warp_row;  // warp_row: this thread's first row of the tile
-  AttentionCursor k_at = {}, v_at = {};
+  Cursor k_at = {}, v_at = {};
   uint32_t q_parity = 0;
 
   float sums[kDepth / 2];
@@ -260,13 +257,6 @@ struct AttentionConsumer {
     }
   }
 
-  // After the product of q with the piece's key tile `i`.
-  __device__ void release_keys(const AttentionPiece& piece, int i) {
-    release(&shared.k_empty[k_at.stage]);
-    k_at.advance();
-    if (i + 1 == piece.key_tiles) release(&shared.q_empty[group]);
-  }
-
   // If there are `any`. Totals are never negative; that the wait looks at them keeps ptxas from
   // moving the weights behind it, and with them behind the wait for the product with v that they
   // are to overlap with.
@@ -275,39 +265,43 @@ struct AttentionConsumer {
     if (any) barrier_wait(&shared.k_full[k_at.stage], k_at.parity ^ never);
   }
 
-  __device__ void my_turn() { sync_threads(1 + group, 2 * kGroupThreads); }
-  __device__ void next_turn() { arrive_threads(1 + (group + 1) % kGroups, 2 * kGroupThreads); }
+  __device__ void my_turn() {
+    if (Tiles::kTurns) sync_threads(1 + group, 2 * kGroupThreads);
+  }
+  __device__ void next_turn() {
+    if (Tiles::kTurns) arrive_threads(1 + (group + 1) % kGroups, 2 * kGroupThreads);
+  }
 
   __device__ void run(const AttentionPiece& piece) {
     const float scale = p.score_scale(piece.tile / p.query_tiles);
-    const bool turns = Tiles::kFreeTiles == 0 || piece.key_tiles > Tiles::kFreeTiles;
     Rows rows;
     float scores[kKeys / 2], shrink[2];
 #pragma unroll
     for (float& sum : sums) sum = 0;
-    barrier_wait(&shared.q_full[group], q_parity);
+    barrier_wait(&shared.q_full, q_parity);
     q_parity ^= 1;
     barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
     products_begin();
     start_scores(scores);
     products_wait<0>();
     pin(scores);
-    release_keys(piece, 0);
+    release(&shared.k_empty[k_at.stage]);
+    k_at.advance();
     mask(scores, piece.first_key_tile + piece.key_tiles - 1);
     rows.weigh(scores, scale, shrink);  // nothing to shrink yet
     Elements::round(scores, weights);
     wait_for_keys(piece.key_tiles > 1, rows);
     for (int i = 1; i < piece.key_tiles; ++i) {
-      if (turns) my_turn();
+      my_turn();
       products_begin();
       start_scores(scores);
       barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
-      products_begin();
       start_values();
-      if (turns) next_turn();
+      next_turn();
       products_wait<1>();
       pin(scores);
-      release_keys(piece, i);
+      release(&shared.k_empty[k_at.stage]);
+      k_at.advance();
       const bool moved = rows.weigh(scores, scale, shrink);
       pin(scores);
       wait_for_keys(i + 1 < piece.key_tiles, rows);
@@ -322,6 +316,7 @@ struct AttentionConsumer {
         for (int j = 0; j < kDepth / 2; ++j) sums[j] *= shrink[j / 2 % 2];
       }
     }
+    release(&shared.q_empty);
     barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
     products_begin();
     start_values();
@@ -342,8 +337,8 @@ struct AttentionConsumer {
     const float factor = p.value_scale(piece.tile / p.query_tiles);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      Out* row = attention_row<Out>(p, piece.sample, piece.tile, Tiles::kQueries, warp_row + 8 * r);
-      if (row) store_attention_row(row, sums, r, factor / rows.total[r], thread % 4, p.depth);
+      Out* row = output_row<Out>(p, piece.sample, piece.tile, Tiles::kQueries, warp_row + 8 * r);
+      if (row) store_row(row, sums, r, factor / rows.total[r], thread % 4, p.depth);
     }
   }
 
@@ -377,10 +372,8 @@ __global__ __launch_bounds__(Tiles::kThreads,
   const int warp_group = static_cast<int>(threadIdx.x) / kGroupThreads;
   if (threadIdx.x == 0) {
     constexpr int kReleases = Tiles::kGroups * kGroupThreads / 32;
-    for (int g = 0; g < Tiles::kGroups; ++g) {
-      barrier_init(&shared.q_full[g], 1);
-      barrier_init(&shared.q_empty[g], kGroupThreads / 32);
-    }
+    barrier_init(&shared.q_full, 1);
+    barrier_init(&shared.q_empty, kReleases);
     for (int i = 0; i < kStages; ++i) {
       barrier_init(&shared.k_full[i], 1);
       barrier_init(&shared.v_full[i], 1);
@@ -393,7 +386,7 @@ __global__ __launch_bounds__(Tiles::kThreads,
   allow_next_launch();
   if (warp_group == 0) {
     give_registers<kProducerRegisters>();
-    if (threadIdx.x == 0) produce_attention<Tiles>(shared, p);
+    if (threadIdx.x == 0) produce<Tiles>(shared, p);
   } else {
     take_registers<kConsumerRegisters>();
     const int group = warp_group - 1, thread = static_cast<int>(threadIdx.x) % kGroupThreads;
@@ -463,9 +456,9 @@ __global__ __launch_bounds__(kGroupThreads) void merge_attention_kernel(
   const float factor = p.value_scale(tile / p.query_tiles);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    Out* out = attention_row<Out>(p, sample, tile, Tiles::kQueries, row + 8 * r);
+    Out* out = output_row<Out>(p, sample, tile, Tiles::kQueries, row + 8 * r);
     if (out) {
-      store_attention_row(out + columns, sums, r, factor / total[r], thread % 4, p.depth - columns);
+      store_row(out + columns, sums, r, factor / total[r], thread % 4, p.depth - columns);
     }
   }
 #endif
