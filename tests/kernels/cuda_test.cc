@@ -25,6 +25,8 @@ double narrower(const Kernel& kernel, const Call& call) {
   if (call.op == Op::attention && !contains(name, "simt")) {
     return std::ldexp(1.0, -info(call.inputs[2]->dtype).mantissa_bits - 1);
   }
+  // And a gated bias is rounded to bf16.
+  if (contains(name, "fast_accumulation_cublaslt") && call.inputs[6]) return 0x1p-9 + 4 * 0x1p-13;
   // Hopper adds FP8 products with about 13 bits below the largest; sums go to f32 every 128 of K,
   // four instructions.
   if (contains(name, "e4m3") || contains(name, "fp8")) return 4 * 0x1p-13;

@@ -315,6 +315,20 @@ void add_quantized_product_cases(CaseList& list) {
           list, {.x_spec = x, .w_spec = w, .residual = true, .to = "bf16", .w_scale = scale});
     }
   }
+  for (const char* x : {"e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32"}) {
+    for (const char* w : {"e4m3/1x*/static/f32", "e4m3/*x*/static/f32"}) {
+      for (const bool gate : {false, true}) {
+        add_quantized_linear(list, {.x_spec = x,
+                                    .w_spec = w,
+                                    .rows = 1040,
+                                    .k = 64,
+                                    .n = 48,
+                                    .gate = gate,
+                                    .residual = gate,
+                                    .to = "bf16"});
+      }
+    }
+  }
   // Rows of whole 16 bytes, as products on tensor cores want them.
   for (const std::string format : {"e4m3", "i8"}) {
     for (const char* x : {"/1x*/dynamic/f32", "/*x*/static/f32"}) {
@@ -336,6 +350,31 @@ void add_quantized_product_cases(CaseList& list) {
         add_quantized_linear(list, q);
       }
     }
+  }
+  // The same with 16-bit activations.
+  for (const auto& [w, scale] : {std::pair{"i8/1x*/static/f32", DType::f32},
+                                 {"e4m3/1x*/static/f32", DType::f32},
+                                 {"i8/*x*/static/f32", DType::f32},
+                                 {"i4/1x*/static/f32", DType::f32},
+                                 {"i4/1x64/static/f16", DType::f16},
+                                 {"i4/1x128/static/f16/zp", DType::f16},
+                                 {"i4/1x64/static/bf16/zp", DType::bf16}}) {
+    QuantizedLinear q{.x_spec = "",
+                      .w_spec = w,
+                      .x = DType::bf16,
+                      .batch = 3,
+                      .rows = 50,
+                      .k = 384,
+                      .n = 328,
+                      .to = "bf16",
+                      .w_scale = scale};
+    add_quantized_linear(list, q);
+    q.gate = q.residual = true, q.activation = "silu";
+    add_quantized_linear(list, q);
+    q.batch = 1, q.activation = "gelu_tanh";
+    add_quantized_linear(list, q);
+    q.rows = 300, q.n = 72, q.gate = false, q.activation = "gelu";
+    add_quantized_linear(list, q);
   }
   for (const std::string out :
        {"e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32", "i8/1x*/dynamic/f32"}) {

@@ -15,6 +15,7 @@ const Kernel* const kRows[] = {
     &cuda::kLinearF32Cublaslt,
     &cuda::kLinearSimt,
     // quantized_linear
+    &cuda::kQuantizedLinearE4m3FastCublaslt,
     &cuda::kQuantizedLinearI8Sm90,
     &cuda::kQuantizedLinearE4m3Sm90,
     &cuda::kQuantizedLinearE4m3AccurateSm90,

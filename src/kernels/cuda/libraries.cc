@@ -148,7 +148,7 @@ void fill_desc(cublasLtMatmulDesc_t& desc, const Product& p) {
     set(desc, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias_type);
   }
   if (p.ab == DType::e4m3) {
-    const int8_t fast = 0;
+    const int8_t fast = p.fast ? 1 : 0;
     set(desc, p, CUBLASLT_MATMUL_DESC_FAST_ACCUM, fast);
   }
   if (p.scales == Product::Scales::rows) {
@@ -198,10 +198,11 @@ size_t workspace_limit(const CudaDevice& device) {
 
 std::string to_string(const Product& p) {
   constexpr const char* kScales[] = {"", ", tensor scales", ", row scales"};
-  return fmt::format("{} x {} -> {}, m {} n {} k {} ({} {} {}){}{}{}{}{}", name(p.ab), name(p.ab),
+  return fmt::format("{} x {} -> {}, m {} n {} k {} ({} {} {}){}{}{}{}{}{}", name(p.ab), name(p.ab),
                      name(p.d), p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.b_is_kn ? " B[k, n]" : "",
                      p.batch > 1 ? fmt::format(" x {}", p.batch) : "", p.add ? ", added" : "",
-                     p.bias ? ", bias" : "", kScales[static_cast<size_t>(p.scales)]);
+                     p.bias ? ", bias" : "", kScales[static_cast<size_t>(p.scales)],
+                     p.fast ? ", fast accumulation" : "");
 }
 
 ChosenProduct::~ChosenProduct() {
@@ -234,7 +235,8 @@ Libraries::~Libraries() {
 
 size_t Libraries::Hash::operator()(const Product& p) const {
   size_t h = static_cast<size_t>(p.ab) * 4096 + static_cast<size_t>(p.d) * 64 +
-             static_cast<size_t>(p.scales) * 8 + p.b_is_kn * 4 + p.add * 2 + p.bias;
+             static_cast<size_t>(p.scales) * 8 + p.b_is_kn * 4 + p.add * 2 + p.bias +
+             (size_t{p.fast} << 20);
   for (const int64_t v :
        {p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.batch, p.stride_a, p.stride_b, p.stride_d}) {
     h = (h ^ static_cast<size_t>(v)) * 0x9E3779B97F4A7C15u;

@@ -30,6 +30,7 @@ struct Product {
   bool add = false;              // D = A B^T + C before the rounding; C lies as D does and may be D
   bool bias = false;             // a vector [n] of d's type, added before the rounding
   Scales scales = Scales::none;  // f32, for e4m3
+  bool fast = false;             // e4m3: sums stay in the tensor cores
   bool operator==(const Product&) const = default;
 };
 constexpr size_t kProductAlignment = 16;

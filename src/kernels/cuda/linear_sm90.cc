@@ -17,6 +17,7 @@ using sm90::Element;
 using sm90::Gemm;
 using sm90::Output;
 
+constexpr int64_t kManyRows = 1024;
 constexpr int kArch = 90, kAlignment = 16;
 
 DType type_of(Element element) {
@@ -134,6 +135,12 @@ Verdict supports(const Call& call, const ProductInputs& in, Element element) {
     if (bias != DType::f32 && bias != DType::bf16) {
       return Verdict::no(fmt::format("the bias is {}", name(bias)));
     }
+  }
+  const bool plain = !has(call, in.gate) && activation_of(call) == cuda::Activation::none &&
+                     !call.attrs.has("out_spec");
+  if (element == Element::bf16 && plain && call.outputs[0].dtype == DType::bf16 &&
+      extents_of(call, in).m >= kManyRows) {
+    return Verdict::no("cuBLASLt is faster where nothing but a bias or residual is added");
   }
   const std::string refusal = gemm_refusal(describe(call, in, element, nullptr), true);
   return refusal.empty() ? Verdict::yes() : Verdict::no(refusal);

@@ -15,6 +15,7 @@ extern const Kernel kLinearBf16TermsCublaslt;
 extern const Kernel kLinearF32Cublaslt;
 extern const Kernel kLinearSimt;
 extern const Kernel kQuantizedLinearI8Cublaslt;
+extern const Kernel kQuantizedLinearE4m3FastCublaslt;
 extern const Kernel kQuantizedLinearE4m3Cublaslt;
 extern const Kernel kQuantizedLinearBf16Cublaslt;
 extern const Kernel kQuantizedLinearF16Cublaslt;
