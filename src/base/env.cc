@@ -17,6 +17,8 @@ constexpr std::array kTable{
     EnvVar{"OCTAVO_PLAN_REUSE", "0|1", "1", "0: every value gets memory of its own"},
     EnvVar{"OCTAVO_PLAN_RECORD", "0|1", "1",
            "0: kernels on a device are launched one by one, not replayed"},
+    EnvVar{"OCTAVO_FP8_SUMS", "fast|accurate", "fast",
+           "accurate: e4m3 products leave the tensor cores' 14-bit sums every 128 of K (sm_90)"},
     EnvVar{"OCTAVO_CPU_ISA", "oneDNN ISA name, as avx2", "what the CPU has",
            "cap on the instructions that CPU kernels use"},
 };
