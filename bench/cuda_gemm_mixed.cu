@@ -78,7 +78,7 @@ __device__ void judge(const MixedGemm& g, int64_t row, int64_t col, double sum, 
   }
   if (e.residual) v += value(e.residual, row * g.n + col);
   const double error = fabs(value(g.y, row * g.n + col) - v);
-  const double bound = slack + fabs(v) * (0x1p-9 + 0x1p-20) + 1e-30;
+  const double bound = slack + fabs(v) * (0x1p-8 + 0x1p-20) + 1e-30;
   if (!(error <= bound)) atomicAdd(&counts->wrong, 1ull);
   atomicMax(reinterpret_cast<int*>(&counts->worst),
             __float_as_int(static_cast<float>(error / bound)));

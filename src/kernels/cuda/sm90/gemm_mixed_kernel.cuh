@@ -133,6 +133,17 @@ __device__ void produce_groups(const GroupLayout& g, const MixedExtents& extents
   });
 }
 
+// The blocks whose copies fill this stage may do so again, as far as this warp is concerned.
+template <int kCluster>
+__device__ void free_stage(uint64_t* empty) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if constexpr (kCluster == 1) {
+    if (lane == 0) barrier_arrive(empty);
+  } else {
+    if (lane < kCluster) barrier_arrive_at(empty, lane);
+  }
+}
+
 // Half of a stage's products of one block of 64 rows.
 template <int kM>
 __device__ void multiply_half(float (&sums)[kM / 2], const uint32_t (&a)[2][4], uint64_t x,
@@ -163,13 +174,13 @@ __device__ void multiply_rows(const MixedShared<Codes, kBlocks, kM>& shared, uin
         load_half<Codes>(first, block, half, {0, 0}, a);
         multiply_half<kM>(sums[block], a, x, half, k == 0 && half == 0);
         products_wait<1>();
-        if (half == 0 && block == 0 && previous >= 0) release<kCluster>(shared.empty(previous));
+        if (half == 0 && block == 0 && previous >= 0) free_stage<kCluster>(shared.empty(previous));
       }
     }
     previous = at.stage;
   }
   products_wait<0>();
-  release<kCluster>(shared.empty(previous));
+  free_stage<kCluster>(shared.empty(previous));
 }
 
 // A thread's two rows of a group.
@@ -218,7 +229,7 @@ __device__ void multiply_groups(const MixedShared<Codes, kBlocks, kM>& shared, u
         begin_block(at.stage, 0);
       }
       products_wait<0>();
-      if (block + 1 == kBlocks) release<kCluster>(shared.empty(stage));
+      if (block + 1 == kBlocks) free_stage<kCluster>(shared.empty(stage));
 #pragma unroll
       for (int i = 0; i < kM / 2; ++i) {
         sums[block][i] = fmaf(part[i], scale[i >> 1 & 1], sums[block][i]);
