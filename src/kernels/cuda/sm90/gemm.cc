@@ -41,15 +41,22 @@ double estimate(const Gemm& gemm, const Variant& v, int processors) {
   const int64_t rows = ceil_div(ceil_div(gemm.m, v.tile_m), v.cluster);
   const int64_t tiles = rows * ceil_div(gemm.n, v.tile_n), clusters = processors / v.cluster;
   const double k_blocks = static_cast<double>(ceil_div(gemm.k * bytes_of(gemm.element), kRowBytes));
-  // A stage is four products of tile_n / 2 clocks for each 64 rows; a multiprocessor fetches about
-  // 48 bytes a clock.
-  const double products = 4.0 * v.tile_m / 64 * v.tile_n / 2 * (v.accurate ? 1.25 : 1.0);
-  const double fetch = (v.tile_m + static_cast<double>(v.tile_n) / v.cluster) * kRowBytes / 48.0;
-  const double stage = std::max(products, fetch) + 40;
-  const double epilogue = 500 + 6.0 * v.tile_n * v.tile_m / 64;
-  const double start = 3000 + (v.cluster > 1 ? 1000 : 0);
+  // A stage is four products of tile_n / 2 clocks for each 64 rows, which read their operands from
+  // shared memory at 128 bytes a clock while the next stage is written there; a multiprocessor
+  // fetches about 48 bytes a clock.
+  const double tile_m = v.tile_m, tile_n = v.tile_n, blocks = tile_m / 64;
+  const double products = 4 * blocks * tile_n / 2 * (v.accurate ? 1.25 : 1.0);
+  const double shared = (blocks * (64 + tile_n) + tile_m + tile_n) * kRowBytes / 128.0;
+  const double fetch = (tile_m + tile_n / v.cluster) * kRowBytes / 48.0;
+  // Warpgroups that share a tile drift apart and hold stages longer.
+  const double stage = (std::max({products, shared, fetch}) + 40) * (v.turns ? 1.0 : 1.25);
+  // A residual is read with its latency exposed.
+  const double residual = gemm.epilogue.residual ? 4 * tile_m * tile_n : 0;
+  const double epilogue = 500 + 6 * tile_n * blocks + residual;
+  const double start = 3000 + (v.cluster > 1 ? 1000 : 0), sums = k_blocks * stage;
   const auto waves = static_cast<double>(ceil_div(tiles, clusters));
-  return start + waves * k_blocks * stage + (v.turns ? 1 : waves) * epilogue;
+  if (!v.turns) return start + waves * (sums + epilogue);
+  return start + waves * std::max(sums, (sums + epilogue) / 2) + epilogue;
 }
 
 using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
