@@ -20,7 +20,7 @@ struct JudgeOptions {
   bool floors = true;     // the perturbed-noise and bf16 floors too
   double epsilon = 1e-3;  // of the perturbed-noise floor
   RngKind rng = RngKind::torch;
-  int pictures = 8;  // kept for the report, worst first, per set
+  int pictures = 8;                     // kept for the report, worst first, per set
   std::shared_ptr<Device> device = {};  // both models run here; nullptr: the CPU
 };
 
