@@ -60,6 +60,29 @@ __host__ __device__ void with_code_format(DType format, Body&& body) {
   body(Format<DType::e3m2>{});
 }
 
+// Two byte codes, `low` in the low byte, of numbers that e5m2 does not overflow for.
+template <DType D>
+__device__ uint32_t encode_pair(float low, float high) {
+  if constexpr (D == DType::i8) {
+    const float a = fminf(fmaxf(low, -128.0f), 127.0f) + kIntegerAlign;
+    const float b = fminf(fmaxf(high, -128.0f), 127.0f) + kIntegerAlign;
+    return __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x0040) & 0xffff;
+  }
+#if __CUDA_ARCH__ >= 890
+  if constexpr (D == DType::e4m3) {
+    uint16_t codes;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(codes) : "f"(high), "f"(low));
+    return codes;
+  }
+  if constexpr (D == DType::e5m2) {
+    uint16_t codes;
+    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(codes) : "f"(high), "f"(low));
+    return codes;
+  }
+#endif
+  return Codec<D>::encode(low) | Codec<D>::encode(high) << 8;
+}
+
 // codes = encode(x / scale) for one scale > 0, and whether a NaN met a format that has none.
 //
 // Values with |x| < bound take a quotient from the scale's reciprocal that is the true one, bit for
@@ -75,14 +98,14 @@ class ScaledEncoder {
   }
 
   __device__ uint32_t encode(float x) {
-    if (is_fast(x)) return pack(quotient(x), 0.0f) & 0xff;
+    if (is_fast(x)) return encode_pair<D>(quotient(x), 0.0f) & 0xff;
     return encode_slowly(x);
   }
   // The code of x[0] in the low byte. One byte a code: for i8, e4m3, e5m2.
   __device__ uint32_t encode4(const float (&x)[4]) {
     if (is_fast(x[0]) && is_fast(x[1]) && is_fast(x[2]) && is_fast(x[3])) {
-      const uint32_t low = pack(quotient(x[0]), quotient(x[1]));
-      return low | pack(quotient(x[2]), quotient(x[3])) << 16;
+      const uint32_t low = encode_pair<D>(quotient(x[0]), quotient(x[1]));
+      return low | encode_pair<D>(quotient(x[2]), quotient(x[3])) << 16;
     }
     uint32_t word = 0;
 #pragma unroll 1
@@ -108,28 +131,6 @@ class ScaledEncoder {
     return fmaf(fmaf(scale_, q, -x), -reciprocal_, q);
   }
 
-  // Two codes of values within the fast limit, `low` in the low byte.
-  __device__ static uint32_t pack(float low, float high) {
-    if constexpr (D == DType::i8) {
-      const float a = fminf(fmaxf(low, -128.0f), 127.0f) + kIntegerAlign;
-      const float b = fminf(fmaxf(high, -128.0f), 127.0f) + kIntegerAlign;
-      return __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x0040) & 0xffff;
-    }
-#if __CUDA_ARCH__ >= 890
-    if constexpr (D == DType::e4m3) {
-      uint16_t codes;
-      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(codes) : "f"(high), "f"(low));
-      return codes;
-    }
-    if constexpr (D == DType::e5m2) {
-      uint16_t codes;
-      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(codes) : "f"(high), "f"(low));
-      return codes;
-    }
-#endif
-    return Codec<D>::encode(low) | Codec<D>::encode(high) << 8;
-  }
-
   __device__ uint32_t encode_slowly(float x) {
     const bool nan = x != x;
     if constexpr (!Codec<D>::kHasNaN) met_nan_ |= nan;
@@ -137,6 +138,31 @@ class ScaledEncoder {
   }
 
   float scale_, reciprocal_, bound_;
+  bool met_nan_ = false;
+};
+
+// The same for values that are rounded themselves: x / scale is x (1 / scale), off by a unit in the
+// last place. For i8 and e4m3, and scales whose reciprocal is finite, as every usable one's is.
+template <DType D>
+class NearEncoder {
+ public:
+  __device__ explicit NearEncoder(float scale)
+      : reciprocal_(fminf(1.0f / scale, 0x1.fffffep127f)) {}
+
+  __device__ uint32_t encode(float x) { return encode4({x, 0.0f, 0.0f, 0.0f}) & 0xff; }
+  __device__ uint32_t encode4(const float (&x)[4]) {
+    float q[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      q[i] = x[i] * reciprocal_;
+      if constexpr (!Codec<D>::kHasNaN) met_nan_ |= q[i] != q[i];
+    }
+    return encode_pair<D>(q[0], q[1]) | encode_pair<D>(q[2], q[3]) << 16;
+  }
+  __device__ bool met_nan() const { return met_nan_; }
+
+ private:
+  float reciprocal_;
   bool met_nan_ = false;
 };
 

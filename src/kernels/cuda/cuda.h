@@ -23,9 +23,13 @@ const DeviceInfo& device_info(const Call& call);
 // device reports it as Error{not_finite} when it is synchronized.
 uint32_t* not_finite_flag(const Call& call);
 
+// overlapped: the blocks may start while the launch before still runs, which hides the start. Only
+// for kernels whose every thread begins with await_earlier_launches() (element.cuh).
+enum class Start : uint8_t { in_order, overlapped };
+
 // Launches that the hardware refuses are errors that name the layer. Pointers may be given as
 // void*.
-template <class... Parameters, class... Arguments>
+template <Start kStart = Start::in_order, class... Parameters, class... Arguments>
 void launch(const Call& call, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             size_t shared_bytes, Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;  // nothing to do
@@ -34,6 +38,13 @@ void launch(const Call& call, void (*kernel)(Parameters...), dim3 grid, dim3 blo
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream_of(call);
+  cudaLaunchAttribute attribute = {};
+  if constexpr (kStart == Start::overlapped) {
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = device_info(call).arch >= 90;  // Hopper's
+  }
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
         call.name.c_str());
 }

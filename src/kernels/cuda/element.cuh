@@ -26,6 +26,16 @@ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float v) {
   return __float2bfloat16_rn(v);
 }
 
+// First in a kernel that is launched with Start::overlapped: before it, nothing that earlier
+// launches write is there, and what they read is still needed. From here on the next launch may
+// start likewise.
+__device__ inline void await_earlier_launches() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // N elements that move as one; addresses are multiples of its size.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
     case Output::largest:
       return find_row_largest(g.quant, reduction, visit);
     case Output::codes:
-      return write_row_codes(g.quant, at, reduction, visit);
+      return write_row_codes<Values::rounded>(g.quant, at, reduction, visit);
   }
 }
 

@@ -111,7 +111,7 @@ __device__ inline void find_largest(const QuantTarget& target, float largest) {
 }
 
 // Writes codes of a byte format under one scale.
-template <DType D>
+template <DType D, class Encoder = ScaledEncoder<D>>
 class CodeWriter {
  public:
   __device__ CodeWriter(const QuantTarget& target, float scale)
@@ -146,7 +146,7 @@ class CodeWriter {
 
  private:
   const QuantTarget& target_;
-  ScaledEncoder<D> encoder_;
+  Encoder encoder_;
 };
 
 }  // namespace octavo::cuda

@@ -10,7 +10,7 @@ namespace octavo::cuda {
 namespace {
 
 constexpr int kBlock = 256;
-constexpr int kBatch = 4;  // packs that a thread loads before it uses them
+constexpr int kBatch = 2;  // packs that a thread loads before it uses them
 
 template <class T>
 constexpr int kVecOf = 16 / sizeof(T);
@@ -18,26 +18,28 @@ constexpr int kVecOf = 16 / sizeof(T);
 // Packs [batch, batch + kBatch x kBlock) of src, this thread's of them, zeros behind the end.
 template <class T, int kVec>
 __device__ void load_batch(const T* src, int64_t batch, int64_t packs, float (&v)[kBatch][kVec]) {
-  Pack<T, kVec> raw[kBatch];
+  using Raw = std::conditional_t<kVec == 1, T, uint4>;
+  Raw raw[kBatch];
 #pragma unroll
   for (int p = 0; p < kBatch; ++p) {
     const int64_t at = batch + p * kBlock + threadIdx.x;
-    if (at < packs) {
-      raw[p] = reinterpret_cast<const Pack<T, kVec>*>(src)[at];
-    } else {
-      raw[p] = {};
-    }
+    raw[p] = Raw{};
+    if (at < packs) raw[p] = reinterpret_cast<const Raw*>(src)[at];
   }
 #pragma unroll
   for (int p = 0; p < kBatch; ++p) {
-#pragma unroll
-    for (int i = 0; i < kVec; ++i) v[p][i] = to_float(raw[p].v[i]);
+    if constexpr (kVec == 1) {
+      v[p][0] = to_float(raw[p]);
+    } else {
+      widen<T>(raw[p], v[p]);
+    }
   }
 }
 
 template <class T, int kVec>
 __global__ void __launch_bounds__(kBlock)
     largest_kernel(const T* src, int64_t packs, const __grid_constant__ QuantTarget target) {
+  await_earlier_launches();
   __shared__ RowReduction<1>::Slots slots;
   float largest = 0;
   const int64_t stride = int64_t{gridDim.x} * kBlock * kBatch;
@@ -59,6 +61,7 @@ __global__ void __launch_bounds__(kBlock)
 template <class T, int kVec>
 __global__ void __launch_bounds__(kBlock)
     one_scale_kernel(const T* src, int64_t packs, const __grid_constant__ QuantTarget target) {
+  await_earlier_launches();
   const float scale = tensor_scale(target);
   if (blockIdx.x == 0 && threadIdx.x == 0) publish_scale(target);
   with_byte_format(target.format, [&](auto format) {
@@ -80,12 +83,13 @@ __global__ void __launch_bounds__(kBlock)
 template <class T, int kPacks>
 __global__ void __launch_bounds__(kMostRowThreads)
     row_scale_kernel(const T* src, const __grid_constant__ QuantTarget target) {
+  await_earlier_launches();
   __shared__ RowReduction<1>::Slots slots;
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= target.rows) return;
-  Row<T, kPacks> values(src + row * target.cols, target.cols);
+  FilledRow<T, kPacks> values(src + row * target.cols, target.cols);
   RowReduction<1> reduction(slots);
-  write_row_codes(target, row, reduction, [&](auto&& f) { values.each(f); });
+  write_row_codes<Values::exact>(target, row, reduction, [&](auto&& f) { values.each(f); });
 }
 
 // Scales of tiles of any extent, a block each.
@@ -147,11 +151,12 @@ void launch_largest(const Call& call, const QuantTarget& target, const T* src) {
   const int64_t most = int64_t{device_info(call).processors} * 8;
   if (n % kVecOf<T> == 0 && aligned_to(src, 16)) {
     const int64_t packs = n / kVecOf<T>;
-    launch(call, largest_kernel<T, kVecOf<T>>, blocks_for(packs, kBlock * kBatch, most), kBlock, 0,
-           src, packs, target);
+    launch<Start::overlapped>(call, largest_kernel<T, kVecOf<T>>,
+                              blocks_for(packs, kBlock * kBatch, most), kBlock, 0, src, packs,
+                              target);
   } else {
-    launch(call, largest_kernel<T, 1>, blocks_for(n, kBlock * kBatch, most), kBlock, 0, src, n,
-           target);
+    launch<Start::overlapped>(call, largest_kernel<T, 1>, blocks_for(n, kBlock * kBatch, most),
+                              kBlock, 0, src, n, target);
   }
 }
 
@@ -164,9 +169,10 @@ void launch_one_scale(const Call& call, const QuantTarget& target, const T* src)
   };
   if (n % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>)) {
     const int64_t packs = n / kVecOf<T>;
-    launch(call, one_scale_kernel<T, kVecOf<T>>, grid(packs), kBlock, 0, src, packs, target);
+    launch<Start::overlapped>(call, one_scale_kernel<T, kVecOf<T>>, grid(packs), kBlock, 0, src,
+                              packs, target);
   } else {
-    launch(call, one_scale_kernel<T, 1>, grid(n), kBlock, 0, src, n, target);
+    launch<Start::overlapped>(call, one_scale_kernel<T, 1>, grid(n), kBlock, 0, src, n, target);
   }
 }
 
@@ -174,9 +180,10 @@ template <class T>
 void launch_row_scale(const Call& call, const QuantTarget& target, const T* src) {
   const bool vectors =
       target.cols % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>);
-  const RowLayout layout = row_layout(target.rows, target.cols, sizeof(T), vectors);
+  const RowLayout layout = filled_row_layout(target.rows, target.cols, sizeof(T), vectors);
   with_packs(layout.packs, [&](auto packs) {
-    launch(call, row_scale_kernel<T, packs>, layout.grid, layout.block, 0, src, target);
+    launch<Start::overlapped>(call, row_scale_kernel<T, packs>, layout.grid, layout.block, 0, src,
+                              target);
   });
 }
 

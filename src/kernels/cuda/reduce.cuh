@@ -9,17 +9,16 @@ struct Sum {
   static constexpr float kIdentity = 0.0f;
   __device__ static float of(float a, float b) { return a + b; }
 };
-// Of magnitudes by their bits, which order as the values do, with NaN on top.
+// Of magnitudes, with NaN on top. The bits of magnitudes order as their values do.
 struct Largest {
   static constexpr float kIdentity = 0.0f;
   __device__ static float of(float a, float b) {
-    const uint32_t x = __float_as_uint(a), y = __float_as_uint(b);
-    return __uint_as_float(x > y ? x : y);
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+    return larger;
   }
 };
-__device__ inline float magnitude(float v) {
-  return __uint_as_float(__float_as_uint(v) & 0x7fffffffu);
-}
+__device__ inline float magnitude(float v) { return fabsf(v); }
 
 // Over groups of kLanes neighbouring lanes, a power of two. All 32 lanes of the warp take part.
 template <class Op, int kLanes = 32>

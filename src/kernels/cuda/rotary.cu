@@ -11,7 +11,7 @@ namespace {
 struct Rotary {
   int64_t positions, sequence, heads, depth;  // positions: B S
   bool norm;
-  float eps;
+  float eps, depth_reciprocal;
   AnyFloat w;              // [depth], of the norm
   const float *cos, *sin;  // [sequence, depth / 2]
 };
@@ -23,7 +23,10 @@ __device__ float sum_lanes(float v, unsigned lanes) {
   return v;
 }
 __device__ float inverse_rms(const Rotary& r, float squares) {
-  return 1.0f / sqrtf(squares / static_cast<float>(r.depth) + r.eps);
+  return inverse_root(fmaf(squares, r.depth_reciprocal, r.eps));
+}
+__device__ int64_t sequence_index(const Rotary& r, int64_t position) {
+  return position < r.sequence ? position : position % r.sequence;
 }
 
 // What a lane multiplies its elements with, the same for all heads of a position.
@@ -32,7 +35,7 @@ struct LaneFactors {
   float w[kVec], cos[kVec / 2], sin[kVec / 2];
 
   __device__ LaneFactors(const Rotary& r, int64_t position, int64_t at) {
-    const int64_t pair = position % r.sequence * (r.depth / 2) + at / 2;
+    const int64_t pair = sequence_index(r, position) * (r.depth / 2) + at / 2;
     load_floats(r.cos + pair, cos);
     load_floats(r.sin + pair, sin);
     if (r.norm) load_floats(r.w, at, w);
@@ -51,49 +54,54 @@ struct LaneFactors {
   }
 };
 
-constexpr int kBlock = 128;
-constexpr int kBatch = 4;  // heads that a lane loads before it uses them
+constexpr int kBlock = 512;  // at most
+constexpr int kBatch = 3;    // heads that a lane loads before it uses them
 
-// blockDim = (lanes of a head, heads, positions), powers of two whose product is kBlock.
+// blockDim = (lanes of a head, a power of two; heads; positions), whole warps.
 template <class T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 2)
     rotary_kernel(const T* x, T* y, const __grid_constant__ Rotary r) {
   constexpr int kVec = 16 / sizeof(T);
+  await_earlier_launches();
   const int64_t position = int64_t{blockIdx.x} * blockDim.z + threadIdx.z;
-  const int64_t at = threadIdx.x * kVec;
+  const int at = static_cast<int>(threadIdx.x) * kVec;
+  const int heads = static_cast<int>(r.heads), depth = static_cast<int>(r.depth);
   // Lanes without work stay: others of the warp shuffle with them.
-  const bool active = position < r.positions && at < r.depth;
-  const LaneFactors<kVec> factors(r, active ? position : 0, active ? at : 0);
-  for (int64_t first = threadIdx.y; first - threadIdx.y < r.heads; first += blockDim.y * kBatch) {
-    Pack<T, kVec> raw[kBatch] = {};
-    const auto offset = [&](int b) {
-      return (position * r.heads + first + b * blockDim.y) * r.depth + at;
+  const bool active = position < r.positions && at < depth;
+  const int64_t begin = position * r.heads * r.depth + at;
+  for (int first = 0; first < heads; first += static_cast<int>(blockDim.y) * kBatch) {
+    const auto head = [&](int b) {
+      return first + b * static_cast<int>(blockDim.y) + static_cast<int>(threadIdx.y);
     };
-    const auto valid = [&](int b) { return active && first + b * blockDim.y < r.heads; };
+    uint4 raw[kBatch];
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      if (valid(b)) raw[b] = *reinterpret_cast<const Pack<T, kVec>*>(x + offset(b));
+      raw[b] = {};
+      if (active && head(b) < heads) {
+        raw[b] = *reinterpret_cast<const uint4*>(x + begin + int64_t{head(b)} * depth);
+      }
     }
+    const LaneFactors<kVec> factors(r, active ? position : 0, active ? at : 0);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       float v[kVec], squares = 0;
+      widen<T>(raw[b], v);
 #pragma unroll
-      for (int i = 0; i < kVec; ++i) {
-        v[i] = to_float(raw[b].v[i]);
-        squares = fmaf(v[i], v[i], squares);
-      }
+      for (int i = 0; i < kVec; ++i) squares = fmaf(v[i], v[i], squares);
       const float factor = r.norm ? inverse_rms(r, sum_lanes(squares, blockDim.x)) : 1.0f;
       factors.apply(v, factor, r.norm);
-      if (valid(b)) store_floats(y + offset(b), v);
+      if (active && head(b) < heads) store_floats(y + begin + int64_t{head(b)} * depth, v);
     }
   }
 }
 
+constexpr int kPairsBlock = 128;
+
 // Any depth and alignment: a warp a head.
 template <class T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kPairsBlock)
     rotary_pairs_kernel(const T* x, T* y, const __grid_constant__ Rotary r) {
-  const int64_t row = int64_t{blockIdx.x} * (kBlock / 32) + threadIdx.x / 32;
+  const int64_t row = int64_t{blockIdx.x} * (kPairsBlock / 32) + threadIdx.x / 32;
   if (row >= r.positions * r.heads) return;
   const int lane = static_cast<int>(threadIdx.x % 32);
   const T* from = x + row * r.depth;
@@ -105,7 +113,7 @@ __global__ void __launch_bounds__(kBlock)
     }
     factor = inverse_rms(r, sum_lanes(squares, 32));
   }
-  const int64_t angles = row / r.heads % r.sequence * (r.depth / 2);
+  const int64_t angles = sequence_index(r, row / r.heads) * (r.depth / 2);
   for (int64_t pair = lane; pair < r.depth / 2; pair += 32) {
     float even = to_float(from[2 * pair]), odd = to_float(from[2 * pair + 1]);
     if (r.norm) {
@@ -136,19 +144,25 @@ void launch_type(const Call& call, const Buffers& buffers, const Rotary& r) {
     vectors &= aligned_to(address, 16);
   }
   if (!vectors) {
-    const int64_t rows = r.positions * r.heads, per_block = kBlock / 32;
+    const int64_t rows = r.positions * r.heads, per_block = kPairsBlock / 32;
     launch(call, rotary_pairs_kernel<T>,
-           dim3(static_cast<unsigned>((rows + per_block - 1) / per_block)), kBlock, 0, x, y, r);
+           dim3(static_cast<unsigned>((rows + per_block - 1) / per_block)), kPairsBlock, 0, x, y,
+           r);
     return;
   }
   const int64_t packs = r.depth / kVec, most = floor_power(packs);
   const int64_t lanes = most == packs ? packs : 2 * most;
-  const int64_t heads = floor_power(std::min(r.heads, kBlock / lanes));
-  const int64_t positions = kBlock / lanes / heads;
+  // Of a position, a thread does kBatch heads where a block may be that large. Short positions
+  // share a block, so that it is whole warps.
+  int64_t heads = std::min((r.heads + kBatch - 1) / kBatch, kBlock / lanes);
+  if (lanes * heads > 16) heads = (lanes * heads + 31) / 32 * 32 / lanes;
+  int64_t positions = std::clamp<int64_t>(128 / (lanes * heads), 1, 64);
+  while (lanes * heads * positions % 32 != 0) ++positions;
   const dim3 block(static_cast<unsigned>(lanes), static_cast<unsigned>(heads),
                    static_cast<unsigned>(positions));
-  launch(call, rotary_kernel<T>,
-         dim3(static_cast<unsigned>((r.positions + positions - 1) / positions)), block, 0, x, y, r);
+  launch<Start::overlapped>(call, rotary_kernel<T>,
+                            dim3(static_cast<unsigned>((r.positions + positions - 1) / positions)),
+                            block, 0, x, y, r);
 }
 
 Rotary rotary_of(const Call& call) {
@@ -156,6 +170,7 @@ Rotary rotary_of(const Call& call) {
   Rotary r = {};
   r.positions = shape[0] * shape[1];
   r.sequence = shape[1], r.heads = shape[2], r.depth = shape[3];
+  r.depth_reciprocal = 1.0f / static_cast<float>(std::max<int64_t>(r.depth, 1));
   return r;
 }
 

@@ -1,5 +1,7 @@
 // rms_norm, layer_norm and norm_modulate: a row of x is normalised by a block, or by a warp where
-// rows are short. The mean first, then the variance of what is left, both in f32 over a tree.
+// rows are short. Every thread centres its own elements first; deviations of threads, then of
+// warps, add up as Chan, Golub and LeVeque have it (1983), so that a row is reduced over the block
+// once.
 #include "kernels/cuda/row.cuh"
 #include "kernels/cuda/row_codes.cuh"
 #include "kernels/cuda/table.h"
@@ -7,13 +9,13 @@
 namespace octavo::cuda {
 namespace {
 
+// y = (x - mean) / deviation (unit + gain) + offset, without mean: unless centred.
 struct RowNorm {
   int64_t rows, cols;
-  bool centred;  // less the mean
-  float eps;
-  AnyFloat w, b;          // [cols] or absent
-  AnyFloat scale, shift;  // [samples, cols] or absent: y = norm (1 + scale) + shift
-  int64_t rows_per_scale, rows_per_shift;
+  bool centred;
+  float eps, unit, cols_reciprocal;
+  AnyFloat gain, offset;  // [samples, cols] or absent
+  int64_t rows_per_gain, rows_per_offset;
 };
 
 enum class Output : uint8_t { plain, staged, largest, codes };
@@ -24,83 +26,112 @@ struct RowOutput {
   QuantTarget quant;
 };
 
-// What one row is multiplied by and what is added.
-class RowParameters {
- public:
-  __device__ RowParameters(const RowNorm& n, int64_t row)
-      : n_(n),
-        scale_at_(n.scale.data ? row / n.rows_per_scale * n.cols : 0),
-        shift_at_(n.scale.data ? row / n.rows_per_shift * n.cols : 0) {}
+constexpr float kNoGain = 0.0f, kNoOffset = -0.0f;  // -0 leaves what it is added to
 
-  template <int N>
-  __device__ void apply(int64_t col, float (&v)[N]) const {
-    float p[N];
-    if (n_.w.data) {
-      load_floats(n_.w, col, p);
+// P: the type of both parameters, or void: any, or absent.
+template <class P, int N>
+__device__ void load_parameter(const AnyFloat& from, int64_t at, float none, float (&v)[N]) {
+  if constexpr (std::is_void_v<P>) {
 #pragma unroll
-      for (int i = 0; i < N; ++i) v[i] *= p[i];
-    }
-    if (n_.b.data) {
-      load_floats(n_.b, col, p);
-#pragma unroll
-      for (int i = 0; i < N; ++i) v[i] += p[i];
-    }
-    if (n_.scale.data) {
-      float shift[N];
-      load_floats(n_.scale, scale_at_ + col, p);
-      load_floats(n_.shift, shift_at_ + col, shift);
-#pragma unroll
-      for (int i = 0; i < N; ++i) v[i] = fmaf(v[i], 1.0f + p[i], shift[i]);
-    }
+    for (float& x : v) x = none;
+    if (from.data) load_floats(from, at, v);
+  } else {
+    load_floats(static_cast<const P*>(from.data) + at, v);
   }
+}
 
- private:
-  const RowNorm& n_;
-  int64_t scale_at_, shift_at_;
+template <int N>
+__device__ float sum_of(const float (&v)[N]) {
+  if constexpr (N == 1) {
+    return v[0];
+  } else {
+    float sum[N / 2];
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) sum[i] = v[2 * i] + v[2 * i + 1];
+    return sum_of(sum);
+  }
+}
+
+// What the warps of a row tell each other.
+struct WarpPart {
+  float sum, squares, count, mean;  // squares: of what is off the warp's mean
 };
-
 struct Moments {
   float mean, inverse_deviation;
 };
-template <class R, class Reduction>
-__device__ Moments moments(const RowNorm& n, R& row, Reduction& reduction) {
-  const auto count = static_cast<float>(n.cols);
-  float mean = 0, sum = 0;
-  if (n.centred) {
-    row.each([&](int64_t, auto& v) {
-#pragma unroll
-      for (float x : v) sum += x;
-    });
-    mean = reduction.template reduce<Sum>(sum) / count;
-    sum = 0;
+
+template <class R>
+__device__ WarpPart warp_part(R& row, bool centred) {
+  float sum = 0, squares = 0, own = 0;
+  if (centred) {
+    row.each([&](int64_t, auto& v) { sum += sum_of(v); });
+    own = sum * row.count_reciprocal();
   }
   row.each([&](int64_t, auto& v) {
 #pragma unroll
-    for (float x : v) sum = fmaf(x - mean, x - mean, sum);
+    for (float x : v) squares = fmaf(x - own, x - own, squares);
   });
-  const float variance = reduction.template reduce<Sum>(sum) / count;
-  return {mean, 1.0f / sqrtf(variance + n.eps)};
+  WarpPart part = {};
+  if (centred) {
+    part.sum = reduce_lanes<Sum>(sum);
+    part.count = row.warp_count();
+    part.mean = __fdividef(part.sum, part.count);
+    const float off = own - part.mean;
+    squares = fmaf(row.count() * off, off, squares);
+  }
+  part.squares = reduce_lanes<Sum>(squares);
+  return part;
 }
 
-template <class T, int kPacks>
-__global__ void __launch_bounds__(kMostRowThreads)
+template <class R>
+__device__ Moments moments(const RowNorm& n, R& row, WarpPart* parts) {
+  constexpr int kMostWarps = kMostRowThreads / 32;
+  WarpPart part = warp_part(row, n.centred);
+  float sum = part.sum;
+  if (blockDim.x > 32) {
+    const unsigned lane = threadIdx.x % 32;
+    if (lane == 0) parts[threadIdx.x / 32] = part;
+    __syncthreads();
+    // Every group of kMostWarps lanes reduces the same parts.
+    const unsigned warp = lane % kMostWarps;
+    part = warp < blockDim.x / 32 ? parts[warp] : WarpPart{};
+    sum = reduce_lanes<Sum, kMostWarps>(part.sum);
+  }
+  const float mean = __fdiv_rn(sum, static_cast<float>(n.cols));  // exact if all are equal
+  float squares = part.squares;
+  if (blockDim.x > 32) {
+    const float off = part.mean - mean;
+    squares = reduce_lanes<Sum, kMostWarps>(fmaf(part.count * off, off, squares));
+  }
+  return {mean, inverse_root(fmaf(squares, n.cols_reciprocal, n.eps))};
+}
+
+template <class T, class P, int kPacks>
+__global__ void __launch_bounds__(kMostRowThreads, kPacks < 4 ? 2 : 1)
     row_norm_kernel(const T* x, const __grid_constant__ RowNorm n,
                     const __grid_constant__ RowOutput out) {
-  using R = Row<T, kPacks>;
-  __shared__ RowReduction<3>::Slots slots;
+  using R = FilledRow<T, kPacks>;
+  __shared__ WarpPart parts[kMostRowThreads / 32];
+  __shared__ RowReduction<1>::Slots slots;
+  await_earlier_launches();
   const int64_t at = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (blockIdx.x == 0 && threadIdx.x + threadIdx.y == 0 && out.kind == Output::codes) {
     publish_scale(out.quant);
   }
   if (at >= n.rows) return;
-  RowReduction<3> reduction(slots);
   R row(x + at * n.cols, n.cols);
-  const Moments m = moments(n, row, reduction);
-  const RowParameters parameters(n, at);
+  const auto sample = [&](int64_t each) { return at < each ? 0 : at / each * n.cols; };
+  const int64_t gain_at = sample(n.rows_per_gain), offset_at = sample(n.rows_per_offset);
+  const Moments m = moments(n, row, parts);
   const auto finish = [&](int64_t col, auto& v) {
+    float gain[R::kVec], offset[R::kVec];
+    load_parameter<P>(n.gain, gain_at + col, kNoGain, gain);
+    load_parameter<P>(n.offset, offset_at + col, kNoOffset, offset);
+    const float base = m.inverse_deviation * n.unit;
 #pragma unroll
-    for (float& y : v) y = (y - m.mean) * m.inverse_deviation;
-    parameters.apply(col, v);
+    for (int i = 0; i < R::kVec; ++i) {
+      v[i] = fmaf(v[i] - m.mean, fmaf(m.inverse_deviation, gain[i], base), offset[i]);
+    }
   };
   if constexpr (R::kHeld) row.each(finish);
   const auto visit = [&](auto&& f) {
@@ -109,6 +140,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
       f(col, v);
     });
   };
+  RowReduction<1> reduction(slots);
   switch (out.kind) {
     case Output::plain:
       return visit([&](int64_t col, auto& v) {
@@ -121,7 +153,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
     case Output::largest:
       return find_row_largest(out.quant, reduction, visit);
     case Output::codes:
-      return write_row_codes(out.quant, at, reduction, visit);
+      return write_row_codes<Values::rounded>(out.quant, at, reduction, visit);
   }
 }
 
@@ -130,18 +162,24 @@ __global__ void __launch_bounds__(kMostRowThreads)
 
 bool all_aligned(const RowNorm& n, const void* x, const RowOutput& out) {
   bool aligned = aligned_to(x, 16);
-  for (const AnyFloat& p : {n.w, n.b, n.scale, n.shift}) aligned &= aligned_to(p.data, 16);
+  for (const AnyFloat& p : {n.gain, n.offset}) aligned &= aligned_to(p.data, 16);
   return aligned && aligned_to(out.y, 16) && aligned_to(out.quant.codes, 8);
 }
 
 void launch_rows(const Call& call, const RowNorm& n, const void* x, const RowOutput& out) {
-  with_compute_type(dtype_of(call, 0), [&](auto type) {
+  const DType dtype = dtype_of(call, 0);
+  const auto is_of_type = [&](const AnyFloat& p) { return p.data && p.dtype == dtype; };
+  with_compute_type(dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const bool vectors = n.cols % (16 / sizeof(T)) == 0 && all_aligned(n, x, out);
     // Without rows, one block still writes the scale.
-    const RowLayout layout = row_layout(std::max<int64_t>(n.rows, 1), n.cols, sizeof(T), vectors);
+    const RowLayout layout =
+        filled_row_layout(std::max<int64_t>(n.rows, 1), n.cols, sizeof(T), vectors);
     with_packs(layout.packs, [&](auto packs) {
-      launch(call, row_norm_kernel<T, packs>, layout.grid, layout.block, 0, x, n, out);
+      const auto kernel = is_of_type(n.gain) && is_of_type(n.offset)
+                              ? row_norm_kernel<T, T, packs>
+                              : row_norm_kernel<T, void, packs>;
+      launch<Start::overlapped>(call, kernel, layout.grid, layout.block, 0, x, n, out);
     });
   });
 }
@@ -151,9 +189,10 @@ RowNorm row_norm_of(const Call& call) {
   RowNorm n = {};
   n.cols = shape.back();
   n.rows = element_count(Shape(shape.begin(), shape.end() - 1));
+  n.cols_reciprocal = 1.0f / static_cast<float>(std::max<int64_t>(n.cols, 1));
   n.centred = call.op != Op::rms_norm;
   n.eps = static_cast<float>(call.attrs.get_double("eps"));
-  n.rows_per_scale = n.rows_per_shift = 1;
+  n.rows_per_gain = n.rows_per_offset = std::max<int64_t>(n.rows, 1);
   return n;
 }
 
@@ -178,8 +217,9 @@ Verdict supports_plain(const Call& call) {
 void launch_plain(const Call& call, const KernelState*, const Buffers& buffers) {
   RowNorm n = row_norm_of(call);
   if (n.rows * n.cols == 0) return;
-  n.w = any_float(call, buffers, 1);
-  n.b = any_float(call, buffers, 2);
+  n.gain = any_float(call, buffers, 1);
+  n.offset = any_float(call, buffers, 2);
+  n.unit = n.gain.data ? 0.0f : 1.0f;
   launch_rows(call, n, buffers.inputs[0], {Output::plain, buffers.outputs[0], {}});
 }
 
@@ -204,10 +244,11 @@ int64_t rows_per_sample(const Call& call, size_t input, int64_t rows) {
 
 void launch_modulate(const Call& call, const KernelState*, const Buffers& buffers) {
   RowNorm n = row_norm_of(call);
-  n.scale = any_float(call, buffers, kScale);
-  n.shift = any_float(call, buffers, kShift);
-  n.rows_per_scale = rows_per_sample(call, kScale, n.rows);
-  n.rows_per_shift = rows_per_sample(call, kShift, n.rows);
+  n.gain = any_float(call, buffers, kScale);
+  n.offset = any_float(call, buffers, kShift);
+  n.unit = 1.0f;
+  n.rows_per_gain = rows_per_sample(call, kScale, n.rows);
+  n.rows_per_offset = rows_per_sample(call, kShift, n.rows);
   const void* x = buffers.inputs[kX];
   const OutQuant quant = begin_out_quant(call, buffers, kOutScale, buffers.workspace);
   const bool empty = n.rows * n.cols == 0;
