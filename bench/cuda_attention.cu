@@ -10,27 +10,13 @@
 
 #include <cuda_fp8.h>
 
+#include "cuda_alone.cuh"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_e4m3.h"
 #include "kernels/cuda/element.cuh"
 #include "kernels/cuda/table.h"
 
 namespace octavo::cuda {
-
-namespace {
-cudaStream_t the_stream = nullptr;
-DeviceInfo the_device;
-}  // namespace
-
-void check(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  throw Error(ErrorCode::device, std::string(what) + ": " + cudaGetErrorString(status));
-}
-void fail(const Call& call, const std::string& message) {
-  throw Error(ErrorCode::internal, call.name + ": " + message);
-}
-cudaStream_t stream_of(const Call&) { return the_stream; }
-const DeviceInfo& device_info(const Call&) { return the_device; }
 
 namespace {
 

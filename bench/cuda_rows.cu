@@ -9,27 +9,11 @@
 #include <functional>
 #include <vector>
 
+#include "cuda_alone.cuh"
 #include "kernels/cuda/codec.cuh"
 #include "kernels/cuda/table.h"
 
 namespace octavo::cuda {
-
-namespace {
-cudaStream_t the_stream = nullptr;
-DeviceInfo the_device;
-uint32_t* the_flag = nullptr;
-}  // namespace
-
-void check(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  throw Error(ErrorCode::device, std::string(what) + ": " + cudaGetErrorString(status));
-}
-void fail(const Call& call, const std::string& message) {
-  throw Error(ErrorCode::internal, call.name + ": " + message);
-}
-cudaStream_t stream_of(const Call&) { return the_stream; }
-const DeviceInfo& device_info(const Call&) { return the_device; }
-uint32_t* not_finite_flag(const Call&) { return the_flag; }
 
 namespace {
 
