@@ -1,29 +1,42 @@
 """PyTorch's side of the GPU benchmark: FLUX.1-dev's transformer at its real size, random weights.
 
-    python torch_flux_cuda.py --modes eager,compile,fp8row --runs 20 --json OUT.json
+    python torch_flux_cuda.py --modes fp8row,compile,eager --runs 20 --cache /var/tmp/inductor --json OUT.json
 
 Needs torch, diffusers, torchao, accelerate (measured with 2.11.0, 0.38.0, 0.17.0). A step is one call of the
 model at batch 1 with 4096 picture and 512 text tokens (1024 x 1024), timed by CUDA events, warm. Modes:
   eager    bf16, no compilation
   compile  bf16, torch.compile of the repeated blocks (--whole: of the whole model, minutes longer)
   fp8row   torchao float8 dynamic activations and weights, one scale a row, with the same compilation
+Compiling by blocks is three compilations whatever the mode (the double block, the single block, the single
+block again because its second call has another stride); --cache keeps them for the next process. Every stage
+prints when it was done, and where it is when it takes longer than --stacks seconds.
 """
 import argparse
+import faulthandler
 import json
+import os
 import statistics
+import sys
 import time
 
-import torch
-from diffusers import FluxTransformer2DModel
+START = time.time()
+
+
+def say(text):
+    print(f"[{time.time() - START:7.1f} s] {text}", flush=True)
+
 
 CONFIG = dict(patch_size=1, in_channels=64, num_layers=19, num_single_layers=38, attention_head_dim=128,
               num_attention_heads=24, joint_attention_dim=4096, pooled_projection_dim=768,
               guidance_embeds=True, axes_dims_rope=(16, 56, 56))
+# For a look at the script without a GPU's memory.
+SMALL = dict(CONFIG, num_layers=2, num_single_layers=4, num_attention_heads=2)
 
 
-def make_model():
+def make_model(config):
+    from diffusers import FluxTransformer2DModel
     with torch.device("meta"):
-        model = FluxTransformer2DModel(**CONFIG)
+        model = FluxTransformer2DModel(**config)
     model = model.to(torch.bfloat16).to_empty(device="cuda").eval().requires_grad_(False)
     generator = torch.Generator("cuda").manual_seed(0)
     for name, p in model.named_parameters():
@@ -48,9 +61,11 @@ def make_inputs(batch, picture=4096, text=512):
 
 
 def time_step(model, inputs, runs):
-    for _ in range(3):
+    for i in range(3):
         model(**inputs)
-    torch.cuda.synchronize()
+        torch.cuda.synchronize()
+        say(f"  call {i}")
+    torch.cuda.reset_peak_memory_stats()
     ms = []
     for _ in range(runs):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -60,7 +75,16 @@ def time_step(model, inputs, runs):
         end.synchronize()
         ms.append(begin.elapsed_time(end))
     q = statistics.quantiles(ms, n=4)
-    return {"median_ms": statistics.median(ms), "q1_ms": q[0], "q3_ms": q[2]}
+    return {"median_ms": statistics.median(ms), "q1_ms": q[0], "q3_ms": q[2],
+            "peak_bytes": torch.cuda.max_memory_allocated()}
+
+
+def quantize(model):
+    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
+
+    def blocks_only(module, name):
+        return isinstance(module, torch.nn.Linear) and "transformer_blocks" in name and ".norm" not in name
+    quantize_(model, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()), blocks_only)
 
 
 def compiled(model, whole):
@@ -70,39 +94,59 @@ def compiled(model, whole):
     return model
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--modes", default="eager,compile,fp8row")
+def measure(mode, args):
+    torch._dynamo.reset()
+    torch.cuda.empty_cache()
+    start = time.time()
+    say(f"{mode}: begins")
+    model = make_model(SMALL if args.small else CONFIG)
+    torch.cuda.synchronize()
+    say("  model")
+    if mode == "fp8row":
+        quantize(model)
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        say("  quantized")
+    if mode != "eager":
+        model = compiled(model, args.whole)
+    row = time_step(model, make_inputs(args.batch), args.runs)
+    row["ready_s"] = time.time() - start
+    print(f"{mode:8s} step {row['median_ms']:8.2f} ms  [{row['q1_ms']:.2f}, {row['q3_ms']:.2f}]  "
+          f"ready after {row['ready_s']:.0f} s, peak of the steps {row['peak_bytes'] / 1e9:.1f} GB",
+          flush=True)
+    return row
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--modes", default="fp8row,compile,eager")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="compile the whole model, not its blocks")
+    parser.add_argument("--small", action="store_true", help="2 + 4 blocks of 2 heads")
+    parser.add_argument("--cache", help="folder for compiled kernels, kept for the next process")
+    parser.add_argument("--stacks", type=float, default=0, help="print where it is every so many seconds")
     parser.add_argument("--json")
-    args = parser.parse_args()
-    results = {"torch": torch.__version__, "device": torch.cuda.get_device_name()}
-    with torch.inference_mode(False), torch.no_grad():
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    if args.cache:  # read when torch is imported
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(args.cache, "inductor")
+        os.environ["TRITON_CACHE_DIR"] = os.path.join(args.cache, "triton")
+    if args.stacks:
+        faulthandler.dump_traceback_later(args.stacks, repeat=True, file=sys.stdout)
+    global torch
+    import torch
+    say(f"torch {torch.__version__}")
+    results = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "batch": args.batch}
+    with torch.no_grad():
         for mode in args.modes.split(","):
-            torch._dynamo.reset()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            start = time.time()
-            model = make_model()
-            if mode == "fp8row":
-                from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
-                def blocks_only(module, name):
-                    return isinstance(module, torch.nn.Linear) and "transformer_blocks" in name and ".norm" not in name
-                quantize_(model, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()), blocks_only)
-            if mode != "eager":
-                model = compiled(model, args.whole)
-            row = time_step(model, make_inputs(args.batch), args.runs)
-            row["ready_s"] = time.time() - start
-            row["peak_bytes"] = torch.cuda.max_memory_allocated()
-            results[mode] = row
-            print(f"{mode:8s} step {row['median_ms']:8.2f} ms  [{row['q1_ms']:.2f}, {row['q3_ms']:.2f}]  "
-                  f"ready after {row['ready_s']:.0f} s, peak {row['peak_bytes'] / 1e9:.1f} GB", flush=True)
-            del model
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(results, file, indent=1)
+            results[mode] = measure(mode, args)
+            if args.json:  # after every mode: whoever cuts the run short keeps what there is
+                with open(args.json, "w") as file:
+                    json.dump(results, file, indent=1)
 
 
 if __name__ == "__main__":
