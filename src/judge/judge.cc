@@ -162,6 +162,11 @@ SetReport judge_set(Runners& run, const std::string& name, const std::vector<Bat
 
 std::string precision_of(const PlannedNode& node) {
   const Attrs& attrs = node.call.attrs;
+  if (node.call.op == Op::attention) {
+    const auto& in = node.call.inputs;
+    return fmt::format("q={} k={} v={}", name(in[0]->dtype), name(in[1]->dtype),
+                       name(in[2]->dtype));
+  }
   if (node.call.op != Op::quantized_linear && node.call.op != Op::quantized_conv2d)
     return std::string(name(node.call.outputs.front().dtype));
   const std::string x = attrs.get_string_or("x_spec", "");
@@ -178,7 +183,7 @@ std::vector<LayerAttestation> attest(Pipeline& pipeline) {
       for (const PlannedNode& node : plan->nodes) {
         const Op op = node.call.op;
         const bool product = op == Op::linear || op == Op::conv2d || op == Op::quantized_linear ||
-                             op == Op::quantized_conv2d;
+                             op == Op::quantized_conv2d || op == Op::attention;
         if (!product || std::find(seen.begin(), seen.end(), node.call.name) != seen.end()) continue;
         seen.push_back(node.call.name);
         rows.push_back(
@@ -213,6 +218,9 @@ Report judge(const ModelSource& reference, const ModelSource& test, const JudgeO
   report.test = test.where();
   report.recipe = test.recipe();
   report.tool_version = OCTAVO_VERSION;
+  report.device = options.device ? fmt::format("{} ({})", options.device->info().label,
+                                               options.device->info().name)
+                                 : "CPU";
   report.sigmas = run.reference->sigmas();
   report.schedule = fmt::format("{} steps, seeds from {}, epsilon {:g}", run.reference->steps(),
                                 options.seed, options.epsilon);

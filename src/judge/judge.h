@@ -53,6 +53,7 @@ struct LayerAttestation {
 };
 struct Report {
   std::string reference, test, recipe, tool_version, schedule;
+  std::string device;  // where both ran: "CPU", "cuda:0 (NVIDIA H200)"
   std::vector<float> sigmas;
   std::vector<SetReport> sets;
   std::vector<LayerAttestation> layers;  // what really ran in the test model
@@ -78,7 +79,8 @@ struct Gate {
   static Gate defaults();
 };
 
-// Which kernel ran each linear and convolution, and in which precision: call after a run.
+// Which kernel ran each linear, convolution and attention, and in which precision: call after a
+// run.
 std::vector<LayerAttestation> attest(Pipeline& pipeline);
 
 Report judge(const ModelSource& reference, const ModelSource& test, const JudgeOptions& options);

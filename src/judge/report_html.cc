@@ -174,7 +174,7 @@ std::string head(const Report& report) {
   return fmt::format(
       "<h1>What quantization cost</h1><p><span class='verdict {}'>{}</span></p>"
       "<div class='card'><p><b>test</b> {}<br><b>reference</b> {}</p>"
-      "<p class='soft'>{} · octavo {}</p>{}</div>"
+      "<p class='soft'>{} · octavo {} · {}</p>{}</div>"
       "<p class='soft'>Both models start from the same noise and run the model's own sampler. "
       "Teacher-forced: the test model is given the reference's latents, so each step's error is "
       "its "
@@ -184,7 +184,7 @@ std::string head(const Report& report) {
       !judged ? "none" : (report.passed() ? "pass" : "fail"),
       !judged ? "not judged" : (report.passed() ? "passed" : "failed"), escape_html(report.test),
       escape_html(report.reference), escape_html(report.schedule), report.tool_version,
-      gate_table(report));
+      escape_html(report.device), gate_table(report));
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ std::string to_json(const Report& report) {
       {"tool", "octavo"},       {"version", report.tool_version}, {"reference", report.reference},
       {"test", report.test},    {"recipe", report.recipe},        {"schedule", report.schedule},
       {"sigmas", report.sigmas}};
+  json["device"] = report.device;
   json["sets"] = ordered_json::array();
   for (const SetReport& set : report.sets) {
     ordered_json list = ordered_json::array();

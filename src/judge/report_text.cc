@@ -1,4 +1,6 @@
 // The judge's table for the terminal.
+#include <map>
+
 #include "base/check.h"
 #include "judge/judge.h"
 #include "judge/statistics.h"
@@ -27,6 +29,16 @@ std::string worst_line(const std::string& set, const Comparison& c) {
   return text;
 }
 
+// What ran, layers of one kernel and precision together; the files have a row a layer.
+std::string attestation(const Report& report) {
+  std::map<std::pair<std::string, std::string>, int> layers;
+  for (const LayerAttestation& l : report.layers) ++layers[{l.kernel, l.precision}];
+  std::string text = fmt::format("layers by kernel, on {}\n", report.device);
+  for (const auto& [what, count] : layers)
+    text += fmt::format("{:6d}  {}  {}\n", count, what.first, what.second);
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string summary(const Report& report) {
@@ -39,6 +51,7 @@ std::string summary(const Report& report) {
   text += "\n";
   for (const SetReport& set : report.sets) text += worst_line(set.name, set.comparisons.front());
   text += "\n";
+  if (!report.layers.empty()) text += attestation(report);
   for (const auto& gate : report.gates)
     text += fmt::format("{}  {}   (found {:.4g})\n", gate.passed ? "pass" : "FAIL", gate.rule,
                         gate.found);

@@ -12,6 +12,7 @@ namespace {
 Report report() {
   Report r;
   r.reference = "ref";
+  r.device = "cuda:0 (NVIDIA H200)";
   r.test = "<script>alert(1)</script>";
   r.recipe = "transformer/* int8";
   r.sigmas = {1, 0.5, 0};
@@ -42,6 +43,23 @@ TEST(Report, JsonHoldsTheFigures) {
   EXPECT_EQ(json["sets"][0]["comparisons"][0]["worst_free_running"]["step"], 1);
   EXPECT_TRUE(json["sets"][0]["comparisons"][1]["worst_teacher_forced"].is_null());
   EXPECT_EQ(json["layers"][0]["kernel"], "linear_i8_onednn");
+  EXPECT_EQ(json["layers"][0]["precision"], "w=i8");
+  EXPECT_EQ(json["device"], "cuda:0 (NVIDIA H200)");
+}
+
+TEST(Report, EveryFormSaysWhichKernelRanWhereAndInWhichPrecision) {
+  Report r = report();
+  r.layers.push_back({"transformer", "up", "quantized_linear", "linear_i8_onednn", "w=i8"});
+  r.layers.push_back(
+      {"transformer", "attn", "attention", "attention_sm90", "q=bf16 k=bf16 v=bf16"});
+  EXPECT_THAT(summary(r), testing::HasSubstr("layers by kernel, on cuda:0 (NVIDIA H200)\n"
+                                             "     1  attention_sm90  q=bf16 k=bf16 v=bf16\n"
+                                             "     2  linear_i8_onednn  w=i8\n"));
+  const std::string html = to_html(r);
+  for (const char* part : {"transformer/proj", "transformer/up", "transformer/attn",
+                           "linear_i8_onednn", "attention_sm90", "w=i8", "cuda:0 (NVIDIA H200)"}) {
+    EXPECT_THAT(html, testing::HasSubstr(part));
+  }
 }
 
 TEST(Report, SummaryNamesTheVerdict) {
