@@ -63,6 +63,7 @@ class Calibration {
     check_options();
     PipelineOptions pipeline;
     pipeline.component.plan.device = options.device;
+    pipeline.component.compute = options.compute;
     pipeline.component.hoist = false;  // values of every rate are seen in every step
     pipeline.steps = options.steps;
     for (const auto& [value, watched] : watches_) pipeline.taps.push_back(value);
@@ -111,6 +112,7 @@ class Calibration {
     Json json = model.pipeline().json();
     json["steps_run"] = pipeline_->steps();
     json["components"] = components_;
+    if (options_.compute != DType::f32) json["compute"] = name(options_.compute);
     return json.dump();
   }
 
@@ -140,13 +142,13 @@ class Calibration {
   void see(const std::string& component, const std::string& value, int step, const Tensor& tensor) {
     const auto found = watches_.find(component + "/" + value);
     if (found == watches_.end()) return;
-    const StepStats seen = observe(tensor, found->second.channel_axis);
-    for (const std::string& layer : found->second.layers) batch_.layers[layer][step].merge(seen);
+    batch_.inputs[found->first].steps[step].merge(observe(tensor, found->second.channel_axis));
+    for (const std::string& layer : found->second.layers) batch_.layers[layer] = found->first;
   }
 
   // The batch counts only once it is complete.
   void run_batch(const std::vector<size_t>& todo) {
-    batch_ = Stats{stats_.model_hash, stats_.schedule, {}, {}};
+    batch_ = Stats{stats_.model_hash, stats_.schedule, {}, stats_.sampling, {}, {}};
     std::vector<std::string> prompts;
     Shape shape = pipeline_->latent_shape();
     shape.insert(shape.begin(), static_cast<int64_t>(todo.size()));

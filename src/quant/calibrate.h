@@ -17,10 +17,11 @@ struct CalibrateOptions {
   int steps = 0;                        // 0: the pipeline's own
   std::vector<std::string> components;  // empty: all
   std::shared_ptr<Device> device = {};  // nullptr: the CPU
+  DType compute = DType::f32;           // bf16 is faster on a device; statistics say which it was
   std::filesystem::path checkpoint;     // partial stats saved here after each batch; resumed from
 };
 
-// Runs the model's own pipeline in f32 and observes the input of every quantizable layer that
+// Runs the model's own pipeline and observes the input of every quantizable layer that
 // making a picture from text passes through. Memory does not grow with the prompts. A checkpoint of
 // the same model, schedule and prompts is continued: the result is bit for bit that of one run.
 // Error{invalid_argument} names what does not fit. The checkpoint is left for the caller to remove.

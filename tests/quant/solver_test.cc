@@ -13,8 +13,8 @@ const QuantSpec kInt8 = QuantSpec::parse("i8/*x*/static/f32");
 
 Stats stats_of(const Tensor& values) {
   Stats stats;
-  stats.layers["transformer/a"][0] = observe(values.rows(0, 1), -1);
-  stats.layers["transformer/a"][1] = observe(values.rows(1, values.dim(0)), -1);
+  stats.add("transformer/a").steps[0] = observe(values.rows(0, 1), -1);
+  stats.add("transformer/a").steps[1] = observe(values.rows(1, values.dim(0)), -1);
   return stats;
 }
 

@@ -47,7 +47,7 @@ inline Stats made_up_stats(const ModelSource& model) {
   uint64_t seed = 0;
   for (const CoverageRow& row : cover(Recipe::parse("* int8wo", "all"), model).rows) {
     const int64_t channels = row.layer.weight_shape[1];
-    stats.layers[row.name()][0] = observe(random_tensor({4, channels}, ++seed, 3), -1);
+    stats.add(row.name()).steps[0] = observe(random_tensor({4, channels}, ++seed, 3), -1);
   }
   return stats;
 }

@@ -1,0 +1,33 @@
+#pragma once
+// Sums that are exact whatever the order: 128-bit integers in units of a power of two. What is
+// added is rounded to the unit once; adding and merging lose nothing.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace octavo {
+
+__extension__ typedef __int128 Int128;
+
+struct Fixed {
+  double unit, limit;  // powers of two; what is added is held within +-limit
+
+  // `value` is a number. To nearest, ties to even.
+  Int128 from(double value) const {
+    const double units = std::clamp(value, -limit, limit) / unit;  // exact
+    if (std::fabs(units) < 0x1p51) return static_cast<int64_t>(units + kRound) - kRoundInt;
+    return static_cast<Int128>(std::rint(units));
+  }
+  double value(Int128 sum) const { return static_cast<double>(sum) * unit; }
+
+ private:
+  // Numbers of this size have no fraction: adding it rounds.
+  static constexpr double kRound = 0x1.8p52;
+  static constexpr int64_t kRoundInt = static_cast<int64_t>(kRound);
+};
+
+// At least 2^(127 + log2(unit) - log2(limit)) addends fit: 2^27 and 2^14.
+constexpr Fixed kChannelSum{0x1p-52, 0x1p48};  // a channel's values over a run of rows
+constexpr Fixed kMomentSum{0x1p-56, 0x1p57};   // products of two channels over a block of rows
+
+}  // namespace octavo
