@@ -112,6 +112,8 @@ class Calibration {
     Json json = model.pipeline().json();
     json["steps_run"] = pipeline_->steps();
     json["components"] = components_;
+    const std::vector<float>& sigmas = pipeline_->sigmas();
+    json["timesteps"] = std::vector<float>(sigmas.begin(), sigmas.end() - 1);
     if (options_.compute != DType::f32) json["compute"] = name(options_.compute);
     return json.dump();
   }

@@ -21,9 +21,9 @@ class RowSample {
   bool wants(uint64_t hash) const;
   // Keeps a copy of the row if its hash is among the smallest.
   void offer(uint64_t hash, const float* row, int64_t channels);
-  void keep(uint64_t hash, Tensor row);  // as offer(), shares the tensor
-  void merge(const RowSample& other);    // the larger limit counts
-  bool operator==(const RowSample& other) const;
+  void keep(uint64_t hash, Tensor row);           // as offer(), shares the tensor
+  void merge(const RowSample& other);             // the larger limit counts
+  bool operator==(const RowSample& other) const;  // of the rows
 
  private:
   int64_t limit_ = 0;

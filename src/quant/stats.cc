@@ -60,6 +60,8 @@ void StepStats::merge(const StepStats& other) {
   non_finite += other.non_finite;
   count += other.count;
   samples += other.samples;
+  sample_absmax_sum += other.sample_absmax_sum;
+  sample_absmax_min = std::min(sample_absmax_min, other.sample_absmax_min);
   rows.merge(other.rows);
 }
 

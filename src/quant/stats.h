@@ -4,6 +4,7 @@
 // input (q, k and v) share its statistics, which are kept once and found under each name.
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,7 +25,11 @@ struct StepStats {
   std::vector<Int128> channel_sum;              // of the finite values, units of kChannelSum
   std::vector<uint64_t> histogram;              // of the finite |x|, bins of histogram.h
   uint64_t non_finite = 0, count = 0, samples = 0;  // NaN and infinity; elements; batch entries
-  RowSample rows;                                   // of linears: some of its rows
+  // Of the largest finite magnitudes of single samples: their sum, units of kChannelSum, and the
+  // least; infinity: there were none.
+  Int128 sample_absmax_sum = 0;
+  float sample_absmax_min = std::numeric_limits<float>::infinity();
+  RowSample rows;  // of linears: some of its rows
 
   std::vector<float> channel_absmax() const;
   std::vector<double> channel_mean() const;

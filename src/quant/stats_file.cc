@@ -3,6 +3,8 @@
 //   outside INPUT:channel_range  F32 [S, 2, C]  least and largest; +inf and -inf: there were none
 //   INPUT:channel_sum    I64 [S, C, 2]  units of kChannelSum, low word first
 //   INPUT:histogram      I64 [S, Histogram::kBins]
+//   INPUT:sample_absmax  F32 [S]        the least of the samples' largest magnitudes
+//   INPUT:sample_absmax_sum  I64 [S, 2]  their sum, units of kChannelSum, low word first
 //   INPUT:counts         I64 [S, 4]     non-finite values, values, samples, rows kept
 // where rows were kept
 //   INPUT:rows           F32 [N, C]     step by step
@@ -32,9 +34,10 @@ namespace {
 constexpr const char* kMetadataKey = "octavo.stats";
 constexpr int kFormatVersion = 2;
 constexpr int64_t kCounts = 4;
-constexpr const char* kParts[] = {":channel_range", ":channel_sum", ":counts",     ":histogram",
-                                  ":moment",        ":moment_rows", ":moment_sum", ":row_hashes",
-                                  ":rows",          ":steps"};
+constexpr const char* kParts[] = {
+    ":channel_range",     ":channel_sum", ":counts",     ":histogram", ":moment",
+    ":moment_rows",       ":moment_sum",  ":row_hashes", ":rows",      ":sample_absmax",
+    ":sample_absmax_sum", ":steps"};
 
 Tensor from_ints(const std::vector<int64_t>& values, Shape shape) {
   Tensor tensor = Tensor::empty(DType::i64, std::move(shape));
@@ -63,6 +66,8 @@ class InputParts {
                                   {input + ":channel_range", DType::f32, {s, 2, c}},
                                   {input + ":channel_sum", DType::i64, {s, c, 2}},
                                   {input + ":histogram", DType::i64, {s, Histogram::kBins}},
+                                  {input + ":sample_absmax", DType::f32, {s}},
+                                  {input + ":sample_absmax_sum", DType::i64, {s, 2}},
                                   {input + ":counts", DType::i64, {s, kCounts}}};
     if (rows_ > 0) {
       decls.push_back({input + ":rows", DType::f32, {rows_, c}});
@@ -98,6 +103,8 @@ class InputParts {
     }
     if (part == ":channel_sum") values(one.channel_sum);
     if (part == ":histogram") values(one.histogram);
+    if (part == ":sample_absmax") values(std::vector<float>{one.sample_absmax_min});
+    if (part == ":sample_absmax_sum") values(std::vector<Int128>{one.sample_absmax_sum});
     if (part == ":counts") {
       values(std::vector<uint64_t>{one.non_finite, one.count, one.samples,
                                    static_cast<uint64_t>(one.rows.size())});
@@ -126,6 +133,8 @@ class InputReader {
     const Tensor sum = get(":channel_sum", DType::i64, {n, channels, 2});
     const Tensor histogram = get(":histogram", DType::i64, {n, Histogram::kBins});
     const Tensor counts = get(":counts", DType::i64, {n, kCounts});
+    const Tensor absmax = get(":sample_absmax", DType::f32, {n});
+    const Tensor absmax_sum = get(":sample_absmax_sum", DType::i64, {n, 2});
     LayerStats stats;
     int64_t previous = -2;
     for (int64_t i = 0; i < n; ++i) {
@@ -138,6 +147,9 @@ class InputReader {
       if (channels > 0)
         std::memcpy(one.channel_sum.data(), sum.rows(i, i + 1).data(), 16 * channels);
       read_counts(histogram.rows(i, i + 1), counts.rows(i, i + 1), one);
+      one.sample_absmax_min = absmax.as<float>()[i];
+      check(one.sample_absmax_min >= 0, ":sample_absmax", "magnitudes", one.sample_absmax_min);
+      std::memcpy(&one.sample_absmax_sum, absmax_sum.rows(i, i + 1).data(), sizeof(Int128));
     }
     read_rows(counts, channels, stats);
     read_moment(channels, stats);

@@ -26,6 +26,8 @@ void add_step(Hasher& hasher, int step, const StepStats& stats) {
   add_values(hasher, stats.histogram);
   add_values(hasher, std::vector<uint64_t>{stats.non_finite, stats.count, stats.samples,
                                            static_cast<uint64_t>(stats.rows.size())});
+  add_values(hasher, std::vector<Int128>{stats.sample_absmax_sum});
+  add_values(hasher, std::vector<float>{stats.sample_absmax_min});
   for (const auto& [hash, row] : stats.rows.rows()) {
     hasher.update(&hash, sizeof hash);
     hasher.update(row.data(), row.bytes());
