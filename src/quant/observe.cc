@@ -50,24 +50,28 @@ class Accumulator {
         min_(view.channels, kInfinity),
         max_(view.channels, -kInfinity),
         sum_(view.channels),
+        sample_(view.samples),
         run_(view.channels_last ? view.channels : 0) {}
 
   void add(const float* data, int64_t unit) {
     if (view_.channels_last) {
       const int64_t sample = unit / view_.runs(), first = unit % view_.runs() * kRunRows;
       add_run(data + (sample * view_.rows + first) * view_.channels,
-              std::min(kRunRows, view_.rows - first));
+              std::min(kRunRows, view_.rows - first), sample_[sample]);
     } else {
-      add_channel(data + unit * view_.inner, unit % view_.channels);
+      add_channel(data + unit * view_.inner, unit % view_.channels,
+                  sample_[unit / (view_.rows * view_.channels)]);
     }
   }
 
-  void finish(StepStats& stats) const {
+  // `samples`: the largest magnitude of each.
+  void finish(StepStats& stats, std::vector<uint32_t>& samples) const {
     for (size_t c = 0; c < min_.size(); ++c) {
       stats.channel_min[c] = std::min(stats.channel_min[c], min_[c]);
       stats.channel_max[c] = std::max(stats.channel_max[c], max_[c]);
       stats.channel_sum[c] += sum_[c];
     }
+    for (size_t i = 0; i < samples.size(); ++i) samples[i] = std::max(samples[i], sample_[i]);
     for (const Bins& bins : bins_) {
       for (int b = 0; b < Histogram::kBins; ++b) stats.histogram[b] += bins[b];
       stats.non_finite += bins[Histogram::kBins];
@@ -77,23 +81,25 @@ class Accumulator {
  private:
   using Bins = std::array<uint64_t, Histogram::kBins + 1>;  // the last: not finite
 
-  // Whether all are finite. Neighbours often fall into one bin; four tables keep an increment from
-  // waiting for the last.
-  bool count(const float* values, int64_t n) {
-    uint32_t most = 0;
+  // Whether all are finite; raises `most` to the largest magnitude of those that are. Neighbours
+  // often fall into one bin; four tables keep an increment from waiting for the last.
+  bool count(const float* values, int64_t n, uint32_t& most) {
+    bool all = true;
     for (int64_t i = 0; i < n; ++i) {
       const uint32_t bits = magnitude(values[i]);
-      most = std::max(most, bits);
-      ++bins_[i & 3][bits < kInfinityBits ? Histogram::bin(bits) : Histogram::kBins];
+      const bool is_finite = bits < kInfinityBits;
+      all &= is_finite;
+      most = std::max(most, is_finite ? bits : 0);
+      ++bins_[i & 3][is_finite ? Histogram::bin(bits) : Histogram::kBins];
     }
-    return most < kInfinityBits;
+    return all;
   }
 
-  void add_run(const float* rows, int64_t n) {
+  void add_run(const float* rows, int64_t n, uint32_t& most) {
     std::fill(run_.begin(), run_.end(), 0.0);
     for (int64_t r = 0; r < n; ++r) {
       const float* row = rows + r * view_.channels;
-      if (count(row, view_.channels)) {
+      if (count(row, view_.channels, most)) {
         add_row<false>(row);
       } else {
         add_row<true>(row);
@@ -115,8 +121,8 @@ class Accumulator {
     }
   }
 
-  void add_channel(const float* values, int64_t channel) {
-    const bool all = count(values, view_.inner);
+  void add_channel(const float* values, int64_t channel, uint32_t& most) {
+    const bool all = count(values, view_.inner, most);
     float low = min_[channel], high = max_[channel];
     constexpr int64_t kLanes = 8;
     std::array<double, kLanes> sums = {};
@@ -150,6 +156,7 @@ class Accumulator {
   View view_;
   std::vector<float> min_, max_;
   std::vector<Int128> sum_;
+  std::vector<uint32_t> sample_;
   std::vector<double> run_;
   std::array<Bins, 4> bins_ = {};
 };
@@ -176,7 +183,13 @@ StepStats observe(const Tensor& tensor, int channel_axis) {
     Accumulator& piece = pieces[begin / grain];
     for (int64_t unit = begin; unit < end; ++unit) piece.add(values.as<float>(), unit);
   });
-  for (const Accumulator& piece : pieces) piece.finish(stats);
+  std::vector<uint32_t> samples(view.samples);
+  for (const Accumulator& piece : pieces) piece.finish(stats, samples);
+  for (const uint32_t bits : samples) {
+    const float most = std::bit_cast<float>(bits);
+    stats.sample_absmax_sum += kChannelSum.from(most);
+    stats.sample_absmax_min = std::min(stats.sample_absmax_min, most);
+  }
   for (const float most : stats.channel_absmax()) stats.absmax = std::max(stats.absmax, most);
   return stats;
 }

@@ -28,11 +28,10 @@ void RowSample::merge(const RowSample& other) {
 }
 
 bool RowSample::operator==(const RowSample& other) const {
-  return limit_ == other.limit_ && std::equal(rows_.begin(), rows_.end(), other.rows_.begin(),
-                                              other.rows_.end(), [](const auto& a, const auto& b) {
-                                                return a.first == b.first &&
-                                                       same_bytes(a.second, b.second);
-                                              });
+  return std::equal(rows_.begin(), rows_.end(), other.rows_.begin(), other.rows_.end(),
+                    [](const auto& a, const auto& b) {
+                      return a.first == b.first && same_bytes(a.second, b.second);
+                    });
 }
 
 }  // namespace octavo

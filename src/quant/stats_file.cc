@@ -1,6 +1,6 @@
 // The stats file: safetensors with, for each input,
-//   INPUT:steps          I64 [S]        denoising steps in which it was seen, ascending; -1:
-//   outside INPUT:channel_range  F32 [S, 2, C]  least and largest; +inf and -inf: there were none
+//   INPUT:steps          I64 [S]        denoising steps where it was seen, ascending; -1: outside
+//   INPUT:channel_range  F32 [S, 2, C]  least and largest; +inf and -inf: there were none
 //   INPUT:channel_sum    I64 [S, C, 2]  units of kChannelSum, low word first
 //   INPUT:histogram      I64 [S, Histogram::kBins]
 //   INPUT:sample_absmax  F32 [S]        the least of the samples' largest magnitudes
