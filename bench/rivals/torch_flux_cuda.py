@@ -9,7 +9,8 @@ model at batch 1 with 4096 picture and 512 text tokens (1024 x 1024), timed by C
   fp8row   torchao float8 dynamic activations and weights, one scale a row, with the same compilation
 Compiling by blocks is three compilations whatever the mode (the double block, the single block, the single
 block again because its second call has another stride); --cache keeps them for the next process. Every stage
-prints when it was done, and where it is when it takes longer than --stacks seconds.
+prints when it was done, and where it is when it takes longer than --stacks seconds. `--device cpu --small` tries the
+script itself on a machine without a GPU (torchao's fp8row needs one of compute capability 8.9).
 """
 import argparse
 import faulthandler
@@ -29,16 +30,15 @@ def say(text):
 CONFIG = dict(patch_size=1, in_channels=64, num_layers=19, num_single_layers=38, attention_head_dim=128,
               num_attention_heads=24, joint_attention_dim=4096, pooled_projection_dim=768,
               guidance_embeds=True, axes_dims_rope=(16, 56, 56))
-# For a look at the script without a GPU's memory.
 SMALL = dict(CONFIG, num_layers=2, num_single_layers=4, num_attention_heads=2)
 
 
-def make_model(config):
+def make_model(config, device):
     from diffusers import FluxTransformer2DModel
     with torch.device("meta"):
         model = FluxTransformer2DModel(**config)
-    model = model.to(torch.bfloat16).to_empty(device="cuda").eval().requires_grad_(False)
-    generator = torch.Generator("cuda").manual_seed(0)
+    model = model.to(torch.bfloat16).to_empty(device=device).eval().requires_grad_(False)
+    generator = torch.Generator(device).manual_seed(0)
     for name, p in model.named_parameters():
         if p.ndim == 1 and name.endswith("weight"):
             p.fill_(1)
@@ -47,12 +47,12 @@ def make_model(config):
     return model
 
 
-def make_inputs(batch, picture=4096, text=512):
-    bf16 = dict(device="cuda", dtype=torch.bfloat16)
+def make_inputs(batch, device, picture, text):
+    bf16 = dict(device=device, dtype=torch.bfloat16)
     side = int(picture ** 0.5)
     ids = torch.zeros(side, side, 3, **bf16)
-    ids[..., 1] = torch.arange(side, device="cuda")[:, None]
-    ids[..., 2] = torch.arange(side, device="cuda")[None, :]
+    ids[..., 1] = torch.arange(side, device=device)[:, None]
+    ids[..., 2] = torch.arange(side, device=device)[None, :]
     return dict(hidden_states=torch.randn(batch, picture, 64, **bf16),
                 encoder_hidden_states=torch.randn(batch, text, 4096, **bf16),
                 pooled_projections=torch.randn(batch, 768, **bf16),
@@ -60,23 +60,29 @@ def make_inputs(batch, picture=4096, text=512):
                 img_ids=ids.reshape(-1, 3), txt_ids=torch.zeros(text, 3, **bf16), return_dict=False)
 
 
-def time_step(model, inputs, runs):
+def milliseconds_of(call, device):
+    if device == "cpu":
+        start = time.perf_counter()
+        call()
+        return 1e3 * (time.perf_counter() - start)
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    call()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end)
+
+
+def time_step(model, inputs, runs, device):
     for i in range(3):
-        model(**inputs)
-        torch.cuda.synchronize()
+        milliseconds_of(lambda: model(**inputs), device)
         say(f"  call {i}")
-    torch.cuda.reset_peak_memory_stats()
-    ms = []
-    for _ in range(runs):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        model(**inputs)
-        end.record()
-        end.synchronize()
-        ms.append(begin.elapsed_time(end))
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    ms = [milliseconds_of(lambda: model(**inputs), device) for _ in range(runs)]
     q = statistics.quantiles(ms, n=4)
     return {"median_ms": statistics.median(ms), "q1_ms": q[0], "q3_ms": q[2],
-            "peak_bytes": torch.cuda.max_memory_allocated()}
+            "peak_bytes": torch.cuda.max_memory_allocated() if device != "cpu" else 0}
 
 
 def quantize(model):
@@ -96,20 +102,18 @@ def compiled(model, whole):
 
 def measure(mode, args):
     torch._dynamo.reset()
-    torch.cuda.empty_cache()
-    start = time.time()
+    torch.cuda.empty_cache()  # nothing without a GPU
+    start, tokens = time.time(), (64, 16) if args.small else (4096, 512)
     say(f"{mode}: begins")
-    model = make_model(SMALL if args.small else CONFIG)
-    torch.cuda.synchronize()
+    model = make_model(SMALL if args.small else CONFIG, args.device)
     say("  model")
     if mode == "fp8row":
         quantize(model)
-        torch.cuda.synchronize()
         torch.cuda.empty_cache()
         say("  quantized")
     if mode != "eager":
         model = compiled(model, args.whole)
-    row = time_step(model, make_inputs(args.batch), args.runs)
+    row = time_step(model, make_inputs(args.batch, args.device, *tokens), args.runs, args.device)
     row["ready_s"] = time.time() - start
     print(f"{mode:8s} step {row['median_ms']:8.2f} ms  [{row['q1_ms']:.2f}, {row['q3_ms']:.2f}]  "
           f"ready after {row['ready_s']:.0f} s, peak of the steps {row['peak_bytes'] / 1e9:.1f} GB",
@@ -123,7 +127,8 @@ def parse():
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="compile the whole model, not its blocks")
-    parser.add_argument("--small", action="store_true", help="2 + 4 blocks of 2 heads")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--small", action="store_true", help="2 + 4 blocks of 2 heads, 64 + 16 tokens")
     parser.add_argument("--cache", help="folder for compiled kernels, kept for the next process")
     parser.add_argument("--stacks", type=float, default=0, help="print where it is every so many seconds")
     parser.add_argument("--json")
@@ -140,7 +145,8 @@ def main():
     global torch
     import torch
     say(f"torch {torch.__version__}")
-    results = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "batch": args.batch}
+    results = {"torch": torch.__version__, "batch": args.batch}
+    results["device"] = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
     with torch.no_grad():
         for mode in args.modes.split(","):
             results[mode] = measure(mode, args)
