@@ -19,7 +19,7 @@ namespace {
 struct Options {
   bool random = false;
   std::vector<std::string> extents;
-  std::string model, precision = "f32", json, prompt = "a picture", device = "cpu";
+  std::string model, precision = "f32", compute, json, prompt = "a picture", device = "cpu";
   int batch = 1, runs = 30, rows = 20;
   bool no_hoist = false;
 };
@@ -28,9 +28,9 @@ void run(const Options& o) {
   if (!o.json.empty()) check_output(o.json);
   if (o.random) {
     return bench_random(
-        {o.model, o.precision, o.device, o.json, o.extents, o.batch, o.runs, o.rows});
+        {o.model, o.precision, o.compute, o.device, o.json, o.extents, o.batch, o.runs, o.rows});
   }
-  const Precision precision = open_at_precision(o.model, o.precision);
+  const Precision precision = open_at_precision(o.model, o.precision, o.compute);
   PipelineOptions options;
   options.component.compute = precision.compute;
   options.component.hoist = !o.no_hoist;
@@ -63,7 +63,9 @@ void run(const Options& o) {
   for (const auto& [name, component] : components) resident += component->resident_bytes();
 
   const int threads = thread_count();
-  fmt::print("{} · {} · batch {} · {} threads\n", o.model, precision.name, o.batch, threads);
+  const std::string_view compute = name(precision.compute);
+  fmt::print("{} · {} in {} · batch {} · {} threads\n", o.model, precision.name, compute, o.batch,
+             threads);
   print_timing("step (guided)", step_time);
   print_timing("begin (request + schedule)", begin);
   print_timing("decode", decode);
@@ -77,6 +79,7 @@ void run(const Options& o) {
   const nlohmann::ordered_json json{{"version", OCTAVO_VERSION},
                                     {"model", o.model},
                                     {"precision", precision.name},
+                                    {"compute", compute},
                                     {"batch", o.batch},
                                     {"threads", threads},
                                     {"step", to_json(step_time)},
@@ -109,6 +112,7 @@ void add_bench(CLI::App& app) {
       "With --random: numbers of tokens, such as S=4096 T=512 (the default: 1024x1024)");
   verb->add_option("--precision", o->precision, "f32, bf16, a scheme's name, or an artifact's path")
       ->capture_default_str();
+  add_compute_option(*verb, o->compute, "bf16 with --random, else f32");
   add_device_option(*verb, o->device);
   verb->add_option("--batch", o->batch, "Pictures at a time")
       ->check(CLI::Range(1, 256))

@@ -34,15 +34,20 @@ Bindings read_extents(const std::vector<std::string>& words, int64_t batch) {
   return extents;
 }
 
-// "f32" and "bf16" are arithmetic over weights of that type; else a scheme over bf16.
+// "f32" and "bf16" are arithmetic over weights of that type; else a scheme over bf16, or what
+// --compute says.
 struct Arithmetic {
   DType compute;
   std::optional<Scheme> scheme;
 };
-Arithmetic read_precision(const std::string& name) {
-  if (name == "f32") return {DType::f32, std::nullopt};
-  if (name == "bf16") return {DType::bf16, std::nullopt};
-  return {DType::bf16, find_scheme(name)};
+Arithmetic read_precision(const std::string& name, const std::string& compute) {
+  const bool is_float = name == "f32" || name == "bf16";
+  OCTAVO_CHECK(!is_float || compute.empty() || compute == name,
+               "--precision {} of random weights is arithmetic in {} and --compute says {}; leave "
+               "one out",
+               name, name, compute);
+  if (is_float) return {parse_compute(name), std::nullopt};
+  return {parse_compute(compute.empty() ? "bf16" : compute), find_scheme(name)};
 }
 
 // Normal values for latents and text states, positions of a square picture, mid-schedule times.
@@ -77,7 +82,7 @@ void bench_random(const RandomBench& o) {
   const Bindings extents = read_extents(o.extents, o.batch);
   const Config config = known_config(o.model);
   const Family& family = find_family(config);
-  const auto [compute, scheme] = read_precision(o.precision);
+  const auto [compute, scheme] = read_precision(o.precision, o.compute);
   const DType stored = compute == DType::f32 ? DType::f32 : DType::bf16;
   const RandomStore store(family, config, stored, scheme);
   ComponentOptions options;

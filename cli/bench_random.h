@@ -5,7 +5,7 @@
 namespace octavo::cli {
 
 struct RandomBench {
-  std::string model, precision, device, json;
+  std::string model, precision, compute, device, json;
   std::vector<std::string> extents;
   int batch, runs, rows;
 };

@@ -10,7 +10,7 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  std::string model, prompts, output, text, device = "cpu";
+  std::string model, prompts, output, text, compute = "f32", device = "cpu";
   uint64_t seed = 0;
   int batch = 4, steps = 0;
   std::vector<std::string> components;
@@ -27,6 +27,7 @@ void run(const Options& o) {
   options.steps = o.steps;
   options.components = o.components;
   options.device = open_device(o.device);
+  options.compute = parse_compute(o.compute);
   options.checkpoint = o.output + ".partial";
   const Stats stats = calibrate(*model, options);
   stats.save(o.output);
@@ -49,6 +50,8 @@ void add_calibrate(CLI::App& app) {
   verb->add_option("-o,--output", o->output, "Stats file to write (.safetensors)")->required();
   verb->add_option("--prompts", o->prompts, "File, one prompt a line (default: 32 of the model's)");
   verb->add_option("--seed", o->seed, "Prompt i starts from noise of seed + i")
+      ->capture_default_str();
+  verb->add_option("--compute", o->compute, "f32 or bf16: arithmetic of the run that is observed")
       ->capture_default_str();
   add_device_option(*verb, o->device);
   verb->add_option("--batch", o->batch, "Pictures at a time")

@@ -27,8 +27,14 @@ struct Precision {
   DType compute = DType::f32;
   std::string name;
 };
-Precision open_at_precision(const std::filesystem::path& model, const std::string& precision);
+// `compute`, where given, is the arithmetic of everything that is not quantized: "f32" | "bf16".
+// Error{invalid_argument} where it contradicts the precision.
+Precision open_at_precision(const std::filesystem::path& model, const std::string& precision,
+                            const std::string& compute = "");
 DType parse_compute(const std::string& name);
+
+// --compute f32|bf16, empty when it is not given; the help says what it is then.
+void add_compute_option(CLI::App& verb, std::string& compute, const std::string& otherwise = "f32");
 
 // --device cpu|cuda|cuda:N, the CPU when it is not given.
 void add_device_option(CLI::App& verb, std::string& device);

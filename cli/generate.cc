@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string model, prompts_file, precision = "f32", noise, rng = "torch", output, device = "cpu";
+  std::string model, prompts_file, precision = "f32", compute, noise, rng = "torch", output,
+                                   device = "cpu";
   std::vector<std::string> prompts;
   uint64_t seed = 0;
   int steps = 0, batch = 4, columns = 0, count = 1;
@@ -111,11 +112,10 @@ void sample(Pipeline& pipeline, const std::vector<Job>& jobs, int batch,
 std::map<std::string, std::string> describe(const Options& o, const Precision& precision,
                                             const Pipeline& pipeline,
                                             const std::vector<Job>& jobs) {
-  nlohmann::ordered_json json{{"version", OCTAVO_VERSION},
-                              {"model", precision.model->hash()},
-                              {"precision", precision.name},
-                              {"steps", pipeline.steps()},
-                              {"rng", o.noise.empty() ? o.rng : "file " + o.noise}};
+  nlohmann::ordered_json json{
+      {"version", OCTAVO_VERSION},   {"model", precision.model->hash()},
+      {"precision", precision.name}, {"compute", name(precision.compute)},
+      {"steps", pipeline.steps()},   {"rng", o.noise.empty() ? o.rng : "file " + o.noise}};
   if (o.guidance >= 0) json["guidance"] = o.guidance;
   json["pictures"] = nlohmann::ordered_json::array();
   for (const Job& job : jobs)
@@ -133,7 +133,7 @@ fs::path numbered(const fs::path& output, size_t index, size_t count) {
 void run(const Options& o) {
   check_output(o.output);
   const std::vector<std::string> prompts = gather_prompts(o);
-  const Precision precision = open_at_precision(o.model, o.precision);
+  const Precision precision = open_at_precision(o.model, o.precision, o.compute);
   PipelineOptions options;
   options.component.compute = precision.compute;
   options.component.plan.device = open_device(o.device);
@@ -171,6 +171,7 @@ void add_generate(CLI::App& app) {
       ->required();
   verb->add_option("--precision", o->precision, "f32, bf16, a scheme's name, or an artifact's path")
       ->capture_default_str();
+  add_compute_option(*verb, o->compute);
   add_device_option(*verb, o->device);
   verb->add_option("--seed", o->seed, "Seed of the first picture")->capture_default_str();
   verb->add_option("--count", o->count, "Pictures a prompt")

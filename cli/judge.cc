@@ -10,7 +10,7 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  std::string reference, test, prompts, gate, json, html, rng = "torch", device = "cpu";
+  std::string reference, test, prompts, gate, json, html, compute, rng = "torch", device = "cpu";
   uint64_t seed = 0;
   int per_set = 64, seeds = 1, steps = 0, batch = 8, pictures = 8;
   double epsilon = 1e-3;
@@ -28,6 +28,7 @@ JudgeOptions judge_options(const Options& o, const ModelSource& reference) {
   options.rng = parse_rng(o.rng);
   options.pictures = o.pictures;
   options.device = open_device(o.device);
+  options.compute = parse_compute(o.compute.empty() ? "f32" : o.compute);
   if (!o.prompts.empty()) {
     options.prompt_sets.emplace_back("given", read_prompts(o.prompts));
     return options;
@@ -90,6 +91,9 @@ void add_judge(CLI::App& app) {
       ->capture_default_str();
   verb->add_flag("--no-floors", o->no_floors, "Leave the floors out: half the time");
   verb->add_option("--rng", o->rng, "torch or philox")->capture_default_str();
+  verb->add_option("--compute", o->compute,
+                   "f32 (default) or bf16: arithmetic of what TEST does not quantize; REFERENCE "
+                   "stays in f32");
   add_device_option(*verb, o->device);
   verb->add_option("--batch", o->batch, "Pictures at a time")
       ->check(CLI::Range(1, 256))

@@ -204,7 +204,9 @@ Report judge(const ModelSource& reference, const ModelSource& test, const JudgeO
   pipeline_options.steps = options.steps;
   PipelineOptions bf16_options = pipeline_options;
   bf16_options.component.compute = DType::bf16;
-  Runners run{make_pipeline(reference, pipeline_options), make_pipeline(test, pipeline_options),
+  PipelineOptions test_options = pipeline_options;
+  test_options.component.compute = options.compute;
+  Runners run{make_pipeline(reference, pipeline_options), make_pipeline(test, test_options),
               make_pipeline(reference, bf16_options)};
   OCTAVO_CHECK(
       run.reference->sigmas() == run.test->sigmas() &&
@@ -224,6 +226,9 @@ Report judge(const ModelSource& reference, const ModelSource& test, const JudgeO
   report.sigmas = run.reference->sigmas();
   report.schedule = fmt::format("{} steps, seeds from {}, epsilon {:g}", run.reference->steps(),
                                 options.seed, options.epsilon);
+  if (options.compute != DType::f32) {
+    report.schedule += fmt::format(", test computes in {}", name(options.compute));
+  }
   std::vector<std::vector<Batch>> batches;
   int64_t total = 0;
   for (const auto& [name, prompts] : options.prompt_sets) {

@@ -22,6 +22,7 @@ struct JudgeOptions {
   RngKind rng = RngKind::torch;
   int pictures = 8;                     // kept for the report, worst first, per set
   std::shared_ptr<Device> device = {};  // both models run here; nullptr: the CPU
+  DType compute = DType::f32;           // of the test model; the reference's is f32
 };
 
 // One picture of one comparison: test against reference, or a floor against reference.

@@ -76,6 +76,30 @@ TEST(CommandQuantize, ArtifactEqualsOnTheFly) {
   }
 }
 
+// What a scheme leaves in float is computed as --compute says, and the picture says so.
+TEST(CommandGenerate, ComputesAsAsked) {
+  const test::TempFolder folder;
+  const auto made = [&](const std::string& options) {
+    const std::string file = folder.file("p.png");
+    const auto r =
+        test::octavo("generate " + emoji() + " pizza --steps 2 " + options + " -o " + file);
+    EXPECT_EQ(r.code, 0) << r.output;
+    return read_png(file);
+  };
+  const auto plain = made("--precision int8dq"), same = made("--precision int8dq --compute f32");
+  const auto bf16 = made("--precision int8dq --compute bf16");
+  EXPECT_EQ(plain.image.rgb, same.image.rgb);
+  EXPECT_NE(plain.image.rgb, bf16.image.rgb);
+  EXPECT_THAT(bf16.text.at("octavo"), HasSubstr("\"compute\":\"bf16\""));
+  EXPECT_EQ(made("--precision bf16").image.rgb, made("--compute bf16").image.rgb);
+  for (const char* wrong : {"--precision bf16 --compute f32", "--compute f16"}) {
+    const auto r =
+        test::octavo("generate " + emoji() + " pizza " + wrong + " -o " + folder.file("p.png"));
+    EXPECT_EQ(r.code, 2) << r.output;
+    EXPECT_THAT(r.output, HasSubstr("compute"));
+  }
+}
+
 TEST(CommandQuantize, SameBytesOnAnyThreadCount) {
   const test::TempFolder folder;
   std::string first;
