@@ -90,6 +90,10 @@ std::span<const Kernel> cuda_kernels(Op op);
 // Those of the device (nullptr: the CPU).
 std::span<const Kernel> kernels_of(const Device* device, Op op);
 
+// Whether devices' kernels know the formats and scales of the call's specs; those that they do not
+// are the CPU's.
+Verdict device_knows_specs(const Call& call);
+
 struct Selection {
   const Kernel* kernel = nullptr;
   std::vector<std::string> refusals;  // "linear_i8_onednn: weight format e4m3 is not i8"

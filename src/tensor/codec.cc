@@ -65,12 +65,10 @@ struct SmallInteger {
                    : static_cast<float>(code);
   }
 };
-template <>
-struct Codec<DType::i8> : SmallInteger<8, true> {};
-template <>
-struct Codec<DType::i4> : SmallInteger<4, true> {};
-template <>
-struct Codec<DType::u8> : SmallInteger<8, false> {};
+template <DType D>
+requires(format_of(D).kind == DTypeKind::integer && format_of(D).bits <= 8) struct Codec<D>
+    : SmallInteger<format_of(D).bits, format_of(D).name[0] == 'i'> {
+};
 
 template <>
 struct Codec<DType::boolean> {

@@ -12,6 +12,13 @@ const DTypeInfo& info(DType dtype) {
   return format_of(dtype);
 }
 
+double lowest(DType dtype) {
+  const DTypeInfo& row = info(dtype);
+  if (row.kind == DTypeKind::floating) return -row.max;
+  const bool is_signed = row.name[0] == 'i';
+  return is_signed ? -row.max - 1 : 0;
+}
+
 std::string_view name(DType dtype) { return info(dtype).name; }
 
 std::optional<DType> find_dtype(std::string_view text) {

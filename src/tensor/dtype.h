@@ -22,8 +22,20 @@ enum class DType : uint8_t {
   i64,
   i32,
   i8,
+  i7,
+  i6,
+  i5,
   i4,
+  i3,
+  i2,
   u8,
+  u7,
+  u6,
+  u5,
+  u4,
+  u3,
+  u2,
+  u1,
   boolean,
 };
 
@@ -46,6 +58,8 @@ std::string_view name(DType dtype);
 std::optional<DType> find_dtype(std::string_view name);
 std::optional<DType> find_safetensors_dtype(std::string_view name);
 
+// The smallest finite value: -max of floats, -max - 1 or 0 of integers.
+double lowest(DType dtype);
 inline bool is_float(DType d) { return info(d).kind == DTypeKind::floating; }
 // Bytes of one row of `n` elements, packed and padded to a byte.
 inline int64_t row_bytes(DType d, int64_t n) { return (n * info(d).bits + 7) / 8; }

@@ -12,7 +12,9 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::string_view kFormats[] = {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i4"};
+constexpr std::string_view kFormats[] = {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i7",
+                                         "i6",   "i5",   "i4",   "i3",   "i2",   "u8", "u7",
+                                         "u6",   "u5",   "u4",   "u3",   "u2",   "u1"};
 constexpr std::string_view kScales[] = {"f32", "f16", "bf16", "e8m0", "e4m3"};
 constexpr std::string_view kTimings[] = {"static", "dynamic"};
 constexpr std::string_view kForm =
@@ -94,7 +96,10 @@ void QuantSpec::validate() const {
   OCTAVO_CHECK(contains(kScales, scale), "spec '{}': scale '{}' is not one of: {}", text(), scale,
                list(kScales));
   OCTAVO_CHECK(!zero_point || !is_float(*find_dtype(format)),
-               "spec '{}': zp needs an integer format (i8 i4), not {}", text(), format);
+               "spec '{}': zp needs an integer format (i2 to i8, u1 to u8), not {}", text(),
+               format);
+  OCTAVO_CHECK(zero_point || format[0] != 'u',
+               "spec '{}': {} has no codes below 0; add /zp for a zero point", text(), format);
 }
 
 std::vector<int64_t> QuantSpec::scale_shape(int64_t rows, int64_t cols) const {

@@ -20,8 +20,6 @@ constexpr float kWholeLimit = 1048576.0f;  // beyond any code, small enough for 
 
 DType codes_format(const QuantSpec& spec) { return *find_dtype(spec.format); }
 
-float lowest_code(DType format) { return static_cast<float>(-(1 << (info(format).bits - 1))); }
-
 // |v| <= kWholeLimit, to the nearest integer.
 float round_even(float v) { return (v + kWhole) - kWhole; }
 
@@ -108,7 +106,8 @@ QuantizedTensor allocate(const Tensor& source, const QuantSpec& spec, const Tile
 // Fills q.scale and q.zero_point.
 void choose_scales(const std::vector<KeyRange>& ranges, QuantizedTensor& q) {
   const DType scale_format = q.scale.dtype();
-  const float top = top_code(q.spec), low = lowest_code(q.codes.dtype()), levels = -2 * low - 1;
+  const float top = top_code(q.spec), low = static_cast<float>(lowest(q.codes.dtype()));
+  const float levels = top - low;
   std::vector<float> scales(ranges.size());
   parallel_for(static_cast<int64_t>(ranges.size()), kTileGrain, [&](int64_t begin, int64_t end) {
     for (auto t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {

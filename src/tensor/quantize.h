@@ -3,11 +3,11 @@
 // found beyond absmax. All arithmetic is f32; the scale is rounded to its own format BEFORE it
 // divides, so that codes and scale belong together. Bytes out depend on bytes in only.
 //   symmetric: s = max(absmax, 1e-12) / top, code = encode(x / s)   top: 127 for i8 (codes reach
-//   -128), 7 for i4, the largest finite value for floats. x / s saturates in every format, e5m2
-//   included.
+//   -128), 7 for i4, 1 for i2, the largest finite value for floats. x / s saturates in every
+//   format, e5m2 included.
 //   zero point (asymmetric, integers): s = max(max - min, 1e-12) / (2^bits - 1) over a range that
-//   is widened to contain 0; zero_point = clamp(low - round(min / s)), a code, low = -2^(bits-1);
-//   code = clamp(round(x / s) + zero_point). 0 is exact.
+//   is widened to contain 0; zero_point = clamp(low - round(min / s)), a code, low = -2^(bits-1),
+//   0 of unsigned formats; code = clamp(round(x / s) + zero_point). 0 is exact.
 // Scales are rounded to nearest and kept within [smallest > 0, largest] of their format. Only e8m0
 // is rounded up, as cuBLAS has it for MXFP8: to nearest would clip values by up to a third.
 #include <string_view>

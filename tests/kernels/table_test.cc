@@ -97,6 +97,21 @@ TEST(SelectKernel, ReferencesRefuseWithReasons) {
   EXPECT_EQ(reason(call), "input 2 is e4m3, not i8 as its spec i8/1x*/static/f32 says");
 }
 
+TEST(SelectKernel, DevicesDoNotTakeFormatsThatTheyDoNotKnow) {
+  const auto verdict = [](const char* key, const char* spec) {
+    return device_knows_specs({Op::dequantize, {{key, std::string(spec)}}, {}, {}, "x"});
+  };
+  for (const char* known :
+       {"i8/1x*/static/f32", "i4/1x64/static/f16/zp", "e2m1/1x32/static/e8m0"}) {
+    EXPECT_TRUE(verdict("w_spec", known).supported) << known;
+  }
+  for (const char* spec : {"i5/1x64/static/f16", "u8/1x64/static/f16/zp", "i2/1x64/static/f16"}) {
+    for (const char* key : {"spec", "w_spec", "x_spec", "out_spec"}) {
+      EXPECT_EQ(verdict(key, spec).reason, fmt::format("{} {} is for the CPU only", key, spec));
+    }
+  }
+}
+
 TEST(RunCall, ChecksItsInputs) {
   const Call call = linear_call(DType::f32);
   const Tensor x = random_tensor({3, 8}, 1), w = random_tensor({4, 8}, 2);

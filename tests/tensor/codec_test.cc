@@ -128,6 +128,11 @@ INSTANTIATE_TEST_SUITE_P(Others, Codecs,
                          ::testing::Values(DType::f16, DType::bf16, DType::e8m0, DType::i8,
                                            DType::i4),
                          kName);
+const auto kIntegers =
+    ::testing::Values(DType::i7, DType::i6, DType::i5, DType::i3, DType::i2, DType::u8, DType::u7,
+                      DType::u6, DType::u5, DType::u4, DType::u3, DType::u2, DType::u1);
+INSTANTIATE_TEST_SUITE_P(Integers, Codecs, kIntegers, kName);
+INSTANTIATE_TEST_SUITE_P(Integers, SmallCodecs, kIntegers, kName);
 INSTANTIATE_TEST_SUITE_P(SmallFloats, SmallCodecs, kSmallFloats, kName);
 INSTANTIATE_TEST_SUITE_P(Others, SmallCodecs, ::testing::Values(DType::e8m0, DType::i8, DType::i4),
                          kName);
@@ -155,11 +160,19 @@ TEST(Codec, OverflowIsInfiniteOnlyWhereTheFormatHasInfinity) {
     EXPECT_EQ(decode(d, encode(d, 3.4e38f)), kInf) << name(d);
     EXPECT_EQ(decode(d, encode(d, -kInf)), -kInf) << name(d);
   }
-  for (const DType d : {DType::e4m3, DType::e3m2, DType::e2m2, DType::e2m1, DType::i8, DType::i4}) {
+  for (const DType d : {DType::e4m3, DType::e3m2, DType::e2m2, DType::e2m1, DType::i8, DType::i4,
+                        DType::i5, DType::i2, DType::u8, DType::u3, DType::u1}) {
     EXPECT_EQ(decode(d, encode(d, kInf)), static_cast<float>(info(d).max)) << name(d);
-    const float lowest = is_float(d) ? -static_cast<float>(info(d).max) : -1 - info(d).max;
-    EXPECT_EQ(decode(d, encode(d, -3e38f)), lowest) << name(d);
+    EXPECT_EQ(decode(d, encode(d, -3e38f)), static_cast<float>(lowest(d))) << name(d);
   }
+}
+
+TEST(Codec, LowestValues) {
+  EXPECT_EQ(lowest(DType::e4m3), -448);
+  EXPECT_EQ(lowest(DType::i8), -128);
+  EXPECT_EQ(lowest(DType::i5), -16);
+  EXPECT_EQ(lowest(DType::i2), -2);
+  EXPECT_EQ(lowest(DType::u1), 0);
 }
 
 TEST(Codec, NaNIsKeptOrRefused) {

@@ -11,7 +11,7 @@ magnitudes.
 
 Witnesses: ml_dtypes for e4m3 e5m2 e3m2 e2m1 e8m0 bf16, numpy for f16. ml_dtypes has no e2m2: its
 reference here is the nearest of the list of its 32 values, ties to the even code, saturating.
-i8 and i4: numpy's rint and clip (ml_dtypes truncates when it converts to int4).
+i8 to i2 and u8 to u1: numpy's rint and clip (ml_dtypes truncates when it converts to int4).
 Codes are what the witness says, also where Octavo saturates and ml_dtypes does not; the test states
 those differences.
 """
@@ -28,8 +28,11 @@ FORMATS = {
     "e5m2": ml_dtypes.float8_e5m2, "e3m2": ml_dtypes.float6_e3m2fn, "e2m2": None,
     "e2m1": ml_dtypes.float4_e2m1fn, "e8m0": ml_dtypes.float8_e8m0fnu, "i8": None, "i4": None,
 }
-BITS = {"f16": 16, "bf16": 16, "e3m2": 6, "e2m2": 5, "e2m1": 4, "i4": 4}
-NO_NAN = {"e3m2", "e2m2", "e2m1", "i8", "i4"}
+BITS = {"f16": 16, "bf16": 16, "e3m2": 6, "e2m2": 5, "e2m1": 4}
+INTEGERS = ["i8", "i4", "i7", "i6", "i5", "i3", "i2", *(f"u{bits}" for bits in range(8, 0, -1))]
+FORMATS.update(dict.fromkeys(INTEGERS))
+BITS.update({name: int(name[1:]) for name in INTEGERS})
+NO_NAN = {"e3m2", "e2m2", "e2m1", *INTEGERS}
 
 
 def e2m2_values():
@@ -53,9 +56,10 @@ def decode(name):
     bits = BITS.get(name, 8)
     if name == "e2m2":
         return e2m2_values()
-    if name in ("i8", "i4"):
+    if name in INTEGERS:
         codes = np.arange(1 << bits)
-        return np.where(codes >> (bits - 1), codes - (1 << bits), codes).astype(F32)
+        negative = codes >> (bits - 1) if name[0] == "i" else 0 * codes
+        return np.where(negative, codes - (1 << bits), codes).astype(F32)
     codes = np.arange(1 << bits, dtype=np.uint16 if bits == 16 else np.uint8)
     return codes.view(FORMATS[name]).astype(F32)
 
@@ -64,9 +68,9 @@ def encode(name, x):
     bits = BITS.get(name, 8)
     if name == "e2m2":
         return nearest_e2m2(x)
-    if name in ("i8", "i4"):
-        top = 1 << (bits - 1)
-        code = np.clip(np.rint(x), -top, top - 1).astype(np.int32) & (2 * top - 1)
+    if name in INTEGERS:
+        low = -(1 << (bits - 1)) if name[0] == "i" else 0
+        code = np.clip(np.rint(x), low, low + (1 << bits) - 1).astype(np.int32) & ((1 << bits) - 1)
         return code.astype(np.uint8)
     with np.errstate(all="ignore"):
         codes = x.astype(FORMATS[name])
@@ -92,6 +96,8 @@ def inputs(name, values, rng):
     special += [] if name in NO_NAN else [np.nan, -np.nan]
     bits = rng.integers(0, 2**32, 500, dtype=np.uint32).view(F32)
     spread = np.ldexp(rng.standard_normal(1500), rng.integers(-18, 18, 1500)).astype(F32)
+    if name in INTEGERS[2:]:  # one of them alike is enough
+        spread = spread[:700]
     x = np.concatenate([finite[pick].astype(F32), ties, np.nextafter(ties, F32(-np.inf)),
                         np.nextafter(ties, F32(np.inf)), np.array(special, F32), bits, spread])
     return x[~np.isnan(x)] if name in NO_NAN else x

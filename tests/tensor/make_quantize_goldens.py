@@ -25,7 +25,8 @@ TYPES = {
     "e2m1": ml_dtypes.float4_e2m1fn, "e8m0": ml_dtypes.float8_e8m0fnu,
 }
 TOP = {"e4m3": 448, "e5m2": 57344, "e3m2": 28, "e2m2": 7, "e2m1": 6, "i8": 127, "i4": 7}
-BITS = {"e3m2": 6, "e2m2": 5, "e2m1": 4, "i4": 4}
+BITS = {"e3m2": 6, "e2m2": 5, "e2m1": 4, **{f"{s}{b}": b for s in "iu" for b in range(1, 8)}}
+TOP.update({f"i{bits}": 2 ** (bits - 1) - 1 for bits in range(2, 8)})
 CASES = [  # spec, view, shape, stored type of the source
     ("i8/1x*/static/f32", "weight", (5, 96), "f32"),
     ("i8/*x*/static/f32", "weight", (5, 96), "bf16"),
@@ -45,6 +46,15 @@ CASES = [  # spec, view, shape, stored type of the source
     ("i4/1x128/static/f16/zp", "weight", (6, 256), "f32"),
     ("i4/1x*/static/f32", "weight", (6, 4, 3, 3), "f32"),
     ("i4/1x*/static/f32", "weight", (1, 5), "f32"),
+    ("i7/1x*/static/f32", "weight", (5, 31), "bf16"),
+    ("i6/1x64/static/f16", "weight", (5, 128), "bf16"),
+    ("i5/1x64/static/f16", "weight", (5, 128), "bf16"),
+    ("i5/*x*/dynamic/f32", "activation", (2, 3, 13), "f32"),
+    ("i3/1x16/static/f16", "weight", (4, 5, 4, 4), "f32"),
+    ("i2/1x16/static/f16", "weight", (4, 48), "f32"),
+    ("i3/1x64/static/f16/zp", "weight", (4, 128), "f32"),
+    *((f"u{bits}/1x64/static/f16/zp", "weight", (4, 64), "bf16") for bits in range(8, 0, -1)),
+    ("u3/1x*/static/f32/zp", "weight", (4, 3, 3, 3), "f32"),
 ]
 
 
@@ -67,12 +77,16 @@ def to_scale(name, s):
     return np.maximum(s.astype(TYPES[name]).astype(F32), F32(smallest))
 
 
+def lowest_code(name):
+    return -(1 << (BITS.get(name, 8) - 1)) if name[0] == "i" else 0
+
+
 def to_codes(name, x):
     """float values on or off the grid -> one code a byte"""
     bits = BITS.get(name, 8)
-    if name[0] == "i":
-        half = 1 << (bits - 1)
-        code = np.clip(np.rint(x), -half, half - 1).astype(np.int32) & (2 * half - 1)
+    if name[0] in "iu":
+        low = lowest_code(name)
+        code = np.clip(np.rint(x), low, low + 2**bits - 1).astype(np.int32) & (2**bits - 1)
         return code.astype(np.uint8)
     x = np.clip(x, -TOP[name], TOP[name])
     if name == "e2m2":
@@ -103,8 +117,8 @@ def quantize(spec, view, x):
     if zp:
         low, high = np.minimum(t.min((2, 3)), 0), np.maximum(t.max((2, 3)), 0)
         scale = to_scale(scale_name, np.maximum(high - low, floor) / F32(2**bits - 1))
-        lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-        zero = np.clip(lowest - np.rint(low / scale), lowest, highest)
+        lowest = lowest_code(name)
+        zero = np.clip(lowest - np.rint(low / scale), lowest, lowest + 2**bits - 1)
         out["zero_point"] = zero.astype(F32)
         codes = np.rint(t / scale[..., None, None]) + zero[..., None, None]
     else:

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <sstream>
 
 #include "support.h"
 
@@ -11,16 +12,20 @@ namespace {
 
 using test::error_of;
 
+constexpr const char* kFormatNames =
+    "e4m3 e5m2 e3m2 e2m2 e2m1 i8 i7 i6 i5 i4 i3 i2 u8 u7 u6 u5 u4 u3 u2 u1";
+
 // Every combination that the algebra has, over a few extents.
 std::vector<QuantSpec> whole_algebra() {
   std::vector<QuantSpec> specs;
-  for (const char* format : {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i4"}) {
+  std::istringstream formats(kFormatNames);
+  for (std::string format; formats >> format;) {
     for (const int64_t rows : {0, 1, 128}) {
       for (const int64_t cols : {0, 16, 3072}) {
         for (const auto timing : {QuantSpec::Timing::static_, QuantSpec::Timing::dynamic}) {
           for (const char* scale : {"f32", "f16", "bf16", "e8m0", "e4m3"}) {
             for (const bool zp : {false, true}) {
-              if (zp && format[0] == 'e') continue;
+              if (zp ? format[0] == 'e' : format[0] == 'u') continue;
               specs.push_back({format, rows, cols, timing, scale, zp});
             }
           }
@@ -38,7 +43,7 @@ TEST(QuantSpecs, EveryOneSurvivesItsTextForm) {
     EXPECT_EQ(QuantSpec::parse(spec.text()).text(), spec.text());
     EXPECT_TRUE(texts.insert(spec.text()).second) << "two specs print as " << spec.text();
   }
-  EXPECT_EQ(texts.size(), 7u * 3 * 3 * 2 * 5 + 2u * 3 * 3 * 2 * 5);
+  EXPECT_EQ(texts.size(), (12u + 15u) * 3 * 3 * 2 * 5) << "without and with zero points";
 }
 
 TEST(QuantSpecs, TextFormIsWhatTheDesignShows) {
@@ -65,34 +70,38 @@ TEST_P(BadSpecs, AreRefusedWithThePartAndWhatIsAllowed) {
 
 INSTANTIATE_TEST_SUITE_P(
     Texts, BadSpecs,
-    ::testing::Values(
-        BadText{"", "1 part;", "format/ROWSxCOLS"}, BadText{"e4m3", "1 part;", "format/ROWSxCOLS"},
-        BadText{"i8/1x*", "2 parts", "format/ROWSxCOLS"},
-        BadText{"i8/1x*/static/f32/zp/zp", "6 parts", "format/ROWSxCOLS"},
-        BadText{"i8/1x*/static/f32/", "fifth part ''", "zp"},
-        BadText{"i8/1x*/static/f32/ZP", "fifth part 'ZP'", "zp"},
-        BadText{"/1x*/static/f32", "format ''", "e4m3 e5m2 e3m2 e2m2 e2m1 i8 i4"},
-        BadText{"i9/1x*/static/f32", "format 'i9'", "e4m3 e5m2 e3m2 e2m2 e2m1 i8 i4"},
-        BadText{"f16/1x*/static/f32", "format 'f16'", "e4m3 e5m2 e3m2 e2m2 e2m1 i8 i4"},
-        BadText{"e8m0/1x*/static/f32", "format 'e8m0'", "e4m3 e5m2 e3m2 e2m2 e2m1 i8 i4"},
-        BadText{"I8/1x*/static/f32", "format 'I8'", "i8"},
-        BadText{" i8/1x*/static/f32", "format ' i8'", "i8"},
-        BadText{"i8/1/static/f32", "tile '1'", "ROWSxCOLS"},
-        BadText{"i8/1x2x3/static/f32", "tile '1x2x3'", "ROWSxCOLS"},
-        BadText{"i8/1x/static/f32", "extent ''", "*"},
-        BadText{"i8/x1/static/f32", "extent ''", "*"},
-        BadText{"i8/0x*/static/f32", "extent '0'", "*"},
-        BadText{"i8/01x*/static/f32", "extent '01'", "*"},
-        BadText{"i8/1x-4/static/f32", "extent '-4'", "positive"},
-        BadText{"i8/1x+4/static/f32", "extent '+4'", "positive"},
-        BadText{"i8/1x4k/static/f32", "extent '4k'", "positive"},
-        BadText{"i8/1x**/static/f32", "extent '**'", "positive"},
-        BadText{"i8/1x9223372036854775808/static/f32", "9223372036854775808", "positive"},
-        BadText{"i8/1x*/Static/f32", "timing 'Static'", "static dynamic"},
-        BadText{"i8/1x*//f32", "timing ''", "static dynamic"},
-        BadText{"i8/1x*/static/f64", "scale 'f64'", "f32 f16 bf16 e8m0 e4m3"},
-        BadText{"i8/1x*/static/f32 ", "scale 'f32 '", "f32 f16 bf16 e8m0 e4m3"},
-        BadText{"e4m3/1x*/static/f32/zp", "not e4m3", "i8 i4"}));
+    ::testing::Values(BadText{"", "1 part;", "format/ROWSxCOLS"},
+                      BadText{"e4m3", "1 part;", "format/ROWSxCOLS"},
+                      BadText{"i8/1x*", "2 parts", "format/ROWSxCOLS"},
+                      BadText{"i8/1x*/static/f32/zp/zp", "6 parts", "format/ROWSxCOLS"},
+                      BadText{"i8/1x*/static/f32/", "fifth part ''", "zp"},
+                      BadText{"i8/1x*/static/f32/ZP", "fifth part 'ZP'", "zp"},
+                      BadText{"/1x*/static/f32", "format ''", kFormatNames},
+                      BadText{"i9/1x*/static/f32", "format 'i9'", kFormatNames},
+                      BadText{"f16/1x*/static/f32", "format 'f16'", kFormatNames},
+                      BadText{"e8m0/1x*/static/f32", "format 'e8m0'", kFormatNames},
+                      BadText{"I8/1x*/static/f32", "format 'I8'", "i8"},
+                      BadText{" i8/1x*/static/f32", "format ' i8'", "i8"},
+                      BadText{"i8/1/static/f32", "tile '1'", "ROWSxCOLS"},
+                      BadText{"i8/1x2x3/static/f32", "tile '1x2x3'", "ROWSxCOLS"},
+                      BadText{"i8/1x/static/f32", "extent ''", "*"},
+                      BadText{"i8/x1/static/f32", "extent ''", "*"},
+                      BadText{"i8/0x*/static/f32", "extent '0'", "*"},
+                      BadText{"i8/01x*/static/f32", "extent '01'", "*"},
+                      BadText{"i8/1x-4/static/f32", "extent '-4'", "positive"},
+                      BadText{"i8/1x+4/static/f32", "extent '+4'", "positive"},
+                      BadText{"i8/1x4k/static/f32", "extent '4k'", "positive"},
+                      BadText{"i8/1x**/static/f32", "extent '**'", "positive"},
+                      BadText{"i8/1x9223372036854775808/static/f32", "9223372036854775808",
+                              "positive"},
+                      BadText{"i8/1x*/Static/f32", "timing 'Static'", "static dynamic"},
+                      BadText{"i8/1x*//f32", "timing ''", "static dynamic"},
+                      BadText{"i8/1x*/static/f64", "scale 'f64'", "f32 f16 bf16 e8m0 e4m3"},
+                      BadText{"i8/1x*/static/f32 ", "scale 'f32 '", "f32 f16 bf16 e8m0 e4m3"},
+                      BadText{"e4m3/1x*/static/f32/zp", "not e4m3", "i2 to i8, u1 to u8"},
+                      BadText{"u4/1x64/static/f16", "u4 has no codes below 0", "/zp"},
+                      BadText{"i1/1x64/static/f16", "format 'i1'", kFormatNames},
+                      BadText{"u9/1x64/static/f16/zp", "format 'u9'", kFormatNames}));
 
 TEST(QuantSpecs, MadeByHandAreValidatedToo) {
   EXPECT_EQ(error_of([] { QuantSpec{.format = "x"}.validate(); }).code(),

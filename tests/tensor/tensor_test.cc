@@ -29,7 +29,7 @@ TEST(DTypes, TableAnswersByNameAndBySafetensorsName) {
       EXPECT_EQ(find_safetensors_dtype(row.safetensors), row.dtype);
     }
   }
-  EXPECT_EQ(names.size(), 16u);
+  EXPECT_EQ(names.size(), 28u);
   EXPECT_EQ(find_dtype("e4m4"), std::nullopt);
   EXPECT_EQ(find_safetensors_dtype("e4m3"), std::nullopt);
 }
