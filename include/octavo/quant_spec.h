@@ -44,6 +44,29 @@ struct Scheme {
   bool operator==(const Scheme&) const = default;
 };
 
+// What attention computes with: how q, k and v are quantized, and the format that the softmax's
+// weights are rounded to before they multiply v (empty: they are not).
+struct AttentionScheme {
+  QuantSpec q, k, v;
+  std::string weights;
+  std::string text() const;  // "q=SPEC k=SPEC v=SPEC" or "q=SPEC k=SPEC v=SPEC p=FORMAT"
+  bool operator==(const AttentionScheme&) const = default;
+};
+
+struct NamedAttentionScheme {
+  std::string name;
+  AttentionScheme scheme;
+  std::string meaning;
+};
+
+// attn-fp8 attn-fp8dq
+const std::vector<NamedAttentionScheme>& attention_scheme_table();
+// Is this the name or the text of an attention's scheme, and not of a layer's?
+bool names_attention(std::string_view text);
+// A table name or "q=SPEC k=SPEC v=SPEC [p=FORMAT]" (one space; e4m3, e5m2 or i8 as format).
+// Error{invalid_argument} lists the names.
+AttentionScheme find_attention_scheme(std::string_view text);
+
 struct NamedScheme {
   std::string name;
   Scheme scheme;

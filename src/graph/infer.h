@@ -69,10 +69,14 @@ Results quantize(const OpInfo& op, Operands in, const Attrs& attrs);
 Results dequantize(const OpInfo& op, Operands in, const Attrs& attrs);
 Results quantized_linear(const OpInfo& op, Operands in, const Attrs& attrs);
 Results quantized_conv2d(const OpInfo& op, Operands in, const Attrs& attrs);
+Results quantized_attention(const OpInfo& op, Operands in, const Attrs& attrs);
 
 // Shared by the float and the quantized products. `x` may be codes; `to` is the output's type.
 ValueType linear_output(const ValueType& x, const ValueType& w, DType to);
 ValueType conv2d_output(const ValueType& x, const ValueType& w, const Attrs& attrs, DType to);
+// Shapes of q, k and v, the bias, and what attributes say; types of q, k and v are the caller's.
+void check_attention(const ValueType& q, const ValueType& k, const ValueType& v,
+                     const std::optional<ValueType>& bias, const Attrs& attrs);
 void check_linear_epilogue(const ValueType& x, const ValueType& output, Operands bias_gate_residual,
                            const Attrs& attrs);
 

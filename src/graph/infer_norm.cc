@@ -93,7 +93,9 @@ Results qk_norm_rope(const OpInfo&, Operands in, const Attrs& attrs) {
   check_rotation(x, *in[2], *in[3]);
   check_vector(in[1], "w", x.shape[3]);
   check_eps(attrs);
-  return {x};
+  Results outputs{x};
+  apply_out_spec(attrs, in[4], outputs);
+  return outputs;
 }
 
 }  // namespace octavo::infer

@@ -81,19 +81,29 @@ Results conv2d(const OpInfo&, Operands in, const Attrs& attrs) {
   return {output};
 }
 
-Results attention(const OpInfo&, Operands in, const Attrs& attrs) {
-  const ValueType &q = *in[0], &k = *in[1], &v = *in[2];
-  check_compute(q, "q");
+void check_attention(const ValueType& q, const ValueType& k, const ValueType& v,
+                     const std::optional<ValueType>& bias, const Attrs& attrs) {
   check_rank(q, "q", 4);
   check_rank(k, "k", 4);
-  check_same(k, "k", {q.dtype, {q.shape[0], k.shape[1], k.shape[2], q.shape[3]}});
-  check_same(v, "v", k);
+  check_shape(k, "k", {q.shape[0], k.shape[1], k.shape[2], q.shape[3]});
+  check_shape(v, "v", k.shape);
   const int64_t heads = constant_extent(q.shape[2], "q's number of heads");
   const int64_t kv_heads = constant_extent(k.shape[2], "k's number of heads");
   OCTAVO_CHECK(heads % kv_heads == 0, "q has {} heads, not a multiple of k's {}", heads, kv_heads);
   check_finite_positive(attrs, "scale");
-  if (in[3]) check_attention_bias(*in[3], {q.shape[0], q.shape[2], q.shape[1], k.shape[1]});
-  return {q};
+  check_choice(attrs, "weights", {"e4m3", "e5m2", "i8"});
+  if (bias) check_attention_bias(*bias, {q.shape[0], q.shape[2], q.shape[1], k.shape[1]});
+}
+
+Results attention(const OpInfo&, Operands in, const Attrs& attrs) {
+  const ValueType& q = *in[0];
+  check_compute(q, "q");
+  check_attention(q, *in[1], *in[2], in[3], attrs);
+  check_dtype(*in[1], "k", q.dtype);
+  check_dtype(*in[2], "v", q.dtype);
+  Results outputs{q};
+  apply_out_spec(attrs, in[4], outputs);
+  return outputs;
 }
 
 }  // namespace octavo::infer

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "graph/infer.h"
 
@@ -50,6 +51,14 @@ void check_weight(Operands in, const QuantSpec& spec) {
   check_same(in[2], "w_zp", {DType::f32, shape});
 }
 
+// The type of what comes of codes.
+DType to_type(const Attrs& attrs) {
+  const std::optional<DType> to = find_dtype(attrs.get_string_or("to", "f32"));
+  OCTAVO_CHECK(to && is_compute(*to), "attribute 'to' is '{}', expected f32, f16 or bf16",
+               attrs.get_string_or("to", "f32"));
+  return *to;
+}
+
 // Checks x and x_scale of a quantized product; the output's type.
 DType check_input(Operands in, const Attrs& attrs, bool first) {
   const ValueType& x = *in[0];
@@ -65,10 +74,17 @@ DType check_input(Operands in, const Attrs& attrs, bool first) {
   check_dtype(x, "x", code_type(spec));
   OCTAVO_CHECK(in[1].has_value(), "x_scale is absent, but x has x_spec {}", spec.text());
   check_same(in[1], "x_scale", {DType::f32, scale_shape(spec, x.shape, first)});
-  const std::optional<DType> to = find_dtype(attrs.get_string_or("to", "f32"));
-  OCTAVO_CHECK(to && is_compute(*to), "attribute 'to' is '{}', expected f32, f16 or bf16",
-               attrs.get_string_or("to", "f32"));
-  return *to;
+  return to_type(attrs);
+}
+
+// Codes with their scales: an operand of quantized attention.
+void check_codes(const ValueType& codes, const ValueType& scale, const char* operand,
+                 const char* key, const Attrs& attrs) {
+  const QuantSpec spec = spec_of(attrs, key);
+  check_activation_spec(spec, key);
+  check_dtype(codes, operand, code_type(spec));
+  const std::string name = std::string(operand) + "_scale";
+  check_same(scale, name.c_str(), {DType::f32, scale_shape(spec, codes.shape, false)});
 }
 
 }  // namespace
@@ -137,6 +153,17 @@ Results quantized_conv2d(const OpInfo&, Operands in, const Attrs& attrs) {
   check_vector(in[5], "bias", w.shape[0]);
   check_same(in[6], "residual", output);
   return {output};
+}
+
+Results quantized_attention(const OpInfo&, Operands in, const Attrs& attrs) {
+  const ValueType &q = *in[0], &k = *in[2], &v = *in[4];
+  check_attention(q, k, v, in[6], attrs);
+  check_codes(q, *in[1], "q", "q_spec", attrs);
+  check_codes(k, *in[3], "k", "k_spec", attrs);
+  check_codes(v, *in[5], "v", "v_spec", attrs);
+  Results outputs{{to_type(attrs), q.shape}};
+  apply_out_spec(attrs, in[7], outputs);
+  return outputs;
 }
 
 }  // namespace octavo::infer

@@ -27,8 +27,12 @@ enum class Op : uint8_t {
               //   y = act(x w^T + bias); y = residual + gate * y      (gate per axis-0 sample)
   conv2d,     // x[B, C, H, W], w[N, C, kh, kw], bias[N]?, residual[B, N, H', W']?
               //   {stride, pads = top left bottom right}
-  attention,  // q[B, S, H, D], k[B, T, Hkv, D], v[B, T, Hkv, D], bias[B|1, H|1, S|1, T]? {scale}
-              //   softmax(scale q k^T + bias) v -> [B, S, H, D]; H a multiple of Hkv
+  attention,  // q[B, S, H, D], k[B, T, Hkv, D], v[B, T, Hkv, D], bias[B|1, H|1, S|1, T]?
+              //   {scale, weights?}: softmax(scale q k^T + bias) v -> [B, S, H, D]; H a multiple
+              //   of Hkv. weights: a format of 8 bits that the softmax's weights are rounded to
+              //   before they multiply v, in units in which the row's largest is the format's
+              //   largest power of two; what they are divided by is summed before the rounding.
+              //   A kernel may keep more of them, or round in units up to four times as large.
   // normalisation
   rms_norm,       // x[..., D], w[D]? {eps}: x / sqrt(mean(x^2) + eps) * w
   layer_norm,     // x[..., D], w[D]?, b[D]? {eps}
@@ -72,12 +76,16 @@ enum class Op : uint8_t {
                      //   operands; x_spec iff x is codes, then the output's type is `to` (f32)
   quantized_conv2d,  // x, x_scale?, w codes, w_scale, w_zp?, bias?, residual?
                      //   {x_spec?, w_spec, stride, pads, to?}; matrix view: rows = first
+  quantized_attention,  // q, q_scale, k, k_scale, v, v_scale: codes; bias? {q_spec, k_spec, v_spec,
+                        //   scale, weights?, to?}: attention over dequantized operands; the
+                        //   output's type is `to` (f32)
   count_
 };
 
-// Optional fused quantization of the first output: norm_modulate, linear, quantized_linear and gelu
-// take {out_spec} and a last optional input out_scale (static specs), and then give (codes, scale)
-// as `quantize` with rows = leading does.
+// Optional fused quantization of the first output: norm_modulate, qk_norm_rope, linear,
+// quantized_linear, attention, quantized_attention and gelu take {out_spec} and a last optional
+// input out_scale (static specs), and then give (codes, scale) as `quantize` with rows = leading
+// does.
 
 using Attr = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, SymShape, Dim>;
 class Attrs {

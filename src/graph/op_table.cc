@@ -21,8 +21,10 @@ Dim conv2d_flops(Operands in, Outputs out, const Attrs&) {
   const SymShape& w = in[kWeight]->shape;
   return Dim(2) * product(out[0].shape) * w[1] * w[2] * w[3];
 }
+// Operand 1 or 2 is k.
+template <size_t kKeys>
 Dim attention_flops(Operands in, Outputs out, const Attrs&) {
-  return Dim(4) * product(out[0].shape) * in[1]->shape[1];
+  return Dim(4) * product(out[0].shape) * in[kKeys]->shape[1];
 }
 
 constexpr bool kRequired = true, kOptional = false;
@@ -51,11 +53,13 @@ const std::array kOps = {
     OpInfo{Op::attention,
            "attention",
            3,
-           4,
+           5,
            1,
-           {{"scale", T::real, kRequired}},
+           {{"scale", T::real, kRequired},
+            {"weights", T::text, kOptional},
+            {"out_spec", T::text, kOptional}},
            infer::attention,
-           attention_flops,
+           attention_flops<1>,
            kBatchParallel},
 
     OpInfo{Op::rms_norm,
@@ -110,9 +114,9 @@ const std::array kOps = {
     OpInfo{Op::qk_norm_rope,
            "qk_norm_rope",
            4,
-           4,
+           5,
            1,
-           {{"eps", T::real, kRequired}},
+           {{"eps", T::real, kRequired}, {"out_spec", T::text, kOptional}},
            infer::qk_norm_rope,
            no_flops,
            kBatchParallel},
@@ -284,6 +288,21 @@ const std::array kOps = {
             {"to", T::text, kOptional}},
            infer::quantized_conv2d,
            conv2d_flops<2>,
+           kBatchParallel},
+    OpInfo{Op::quantized_attention,
+           "quantized_attention",
+           6,
+           8,
+           1,
+           {{"q_spec", T::text, kRequired},
+            {"k_spec", T::text, kRequired},
+            {"v_spec", T::text, kRequired},
+            {"scale", T::real, kRequired},
+            {"weights", T::text, kOptional},
+            {"to", T::text, kOptional},
+            {"out_spec", T::text, kOptional}},
+           infer::quantized_attention,
+           attention_flops<2>,
            kBatchParallel},
 };
 static_assert(kOps.size() == static_cast<size_t>(Op::count_), "an op without a row");

@@ -63,6 +63,17 @@ QuantizedLayer load_layer(const SafetensorsFile& file, const std::string& layer,
   return result;
 }
 
+// Operands whose scales are given, by the name of the scale's tensor.
+struct AttentionScale {
+  const char* suffix;
+  QuantSpec AttentionScheme::*spec;
+  Tensor QuantizedAttention::*scale;
+};
+constexpr AttentionScale kAttentionScales[] = {
+    {".q_scale", &AttentionScheme::q, &QuantizedAttention::q_scale},
+    {".k_scale", &AttentionScheme::k, &QuantizedAttention::k_scale},
+    {".v_scale", &AttentionScheme::v, &QuantizedAttention::v_scale}};
+
 // The tensors of one component. Parts of a quantized layer other than its weight are hidden.
 class ArtifactStore : public WeightStore {
  public:
@@ -77,6 +88,11 @@ class ArtifactStore : public WeightStore {
         parts.insert(decl.name);
       }
       parts.erase(part_name(layer, Part::weight));
+    }
+    for (const auto& [module, scheme] : manifest.attentions) {
+      if (!module.starts_with(prefix_)) continue;
+      attentions_[module] = scheme;
+      for (const TensorDecl& decl : attention_tensors(module, scheme)) parts.insert(decl.name);
     }
     for (const auto& [name, entry] : file_->entries()) {
       if (name.starts_with(prefix_) && parts.count(name) == 0) {
@@ -108,6 +124,17 @@ class ArtifactStore : public WeightStore {
     return load_layer(*file_, found->first, found->second.scheme, found->second.shape);
   }
 
+  std::optional<QuantizedAttention> attention(const std::string& module) const override {
+    const auto found = attentions_.find(prefix_ + module);
+    if (found == attentions_.end()) return std::nullopt;
+    QuantizedAttention result{found->second, {}, {}, {}};
+    for (const AttentionScale& part : kAttentionScales) {
+      const std::string name = found->first + part.suffix;
+      if (file_->contains(name)) result.*part.scale = file_->tensor(name);
+    }
+    return result;
+  }
+
  private:
   struct Layer {
     Scheme scheme;
@@ -134,6 +161,7 @@ class ArtifactStore : public WeightStore {
   std::shared_ptr<const SafetensorsFile> file_;
   std::string prefix_;
   std::map<std::string, Layer> layers_;  // by full name
+  std::map<std::string, AttentionScheme> attentions_;
   std::set<std::string> names_;
 };
 
@@ -186,13 +214,35 @@ std::vector<TensorDecl> part_decls(const std::string& layer, const Scheme& schem
   return decls;
 }
 
+void check_component(const SafetensorsFile& file, const ArtifactManifest& manifest,
+                     const std::string& layer) {
+  OCTAVO_CHECK_FILE(
+      manifest.configs.count(component_of(layer)) != 0 && layer.find('/') != layer.npos,
+      "{}: quantized layer \"{}\" belongs to no component of the manifest", file.path().string(),
+      printable(layer));
+}
+
+void check_attention(const SafetensorsFile& file, const ArtifactManifest& manifest,
+                     const std::string& module, const AttentionScheme& scheme) {
+  const std::string where = file.path().string();
+  check_component(file, manifest, module);
+  for (const TensorDecl& decl : attention_tensors(module, scheme)) {
+    OCTAVO_CHECK_FILE(file.contains(decl.name),
+                      "{}: tensor \"{}\" is missing; attention \"{}\" is {} in the manifest", where,
+                      printable(decl.name), printable(module), scheme.text());
+    const SafetensorsEntry& entry = file.entry(decl.name);
+    OCTAVO_CHECK_FILE(entry.dtype == decl.dtype && entry.shape == decl.shape,
+                      "{}: tensor \"{}\" is {} {}; expected {} {}", where, printable(decl.name),
+                      name(entry.dtype), to_string(entry.shape), name(decl.dtype),
+                      to_string(decl.shape));
+    check_scales(file, decl.name);
+  }
+}
+
 void check_layer(const SafetensorsFile& file, const ArtifactManifest& manifest,
                  const std::string& layer, const Scheme& scheme) {
   const std::string where = file.path().string();
-  OCTAVO_CHECK_FILE(
-      manifest.configs.count(component_of(layer)) != 0 && layer.find('/') != layer.npos,
-      "{}: quantized layer \"{}\" belongs to no component of the manifest", where,
-      printable(layer));
+  check_component(file, manifest, layer);
   std::vector<TensorDecl> decls;
   try {
     decls = layer_tensors(layer, scheme, manifest.shapes.at(layer));
@@ -229,6 +279,17 @@ std::vector<TensorDecl> layer_tensors(const std::string& layer, const Scheme& sc
   }
 }
 
+std::vector<TensorDecl> attention_tensors(const std::string& module,
+                                          const AttentionScheme& scheme) {
+  std::vector<TensorDecl> decls;
+  for (const AttentionScale& part : kAttentionScales) {
+    if ((scheme.*part.spec).timing != QuantSpec::Timing::static_) continue;
+    decls.push_back({module + part.suffix, DType::f32, {1, 1}});
+  }
+  sort_for_safetensors(decls);
+  return decls;
+}
+
 std::shared_ptr<const Artifact> Artifact::open(const std::filesystem::path& path) {
   auto artifact = std::make_shared<Artifact>();
   artifact->file_ = SafetensorsFile::open(path);
@@ -242,6 +303,9 @@ std::shared_ptr<const Artifact> Artifact::open(const std::filesystem::path& path
       ArtifactManifest::parse(found->second, path.string() + " (metadata \"octavo\")");
   const ArtifactManifest& manifest = artifact->manifest_;
   for (const auto& [layer, scheme] : manifest.schemes) check_layer(file, manifest, layer, scheme);
+  for (const auto& [module, scheme] : manifest.attentions) {
+    check_attention(file, manifest, module, scheme);
+  }
   for (const auto& [name, entry] : file.entries()) {
     OCTAVO_CHECK_FILE(
         name.find('/') != name.npos && manifest.configs.count(component_of(name)) != 0,

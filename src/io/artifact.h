@@ -1,8 +1,9 @@
 #pragma once
 // A quantized model in one safetensors file. Tensors are named "component/checkpoint name"; a
 // quantized layer stores "<layer>.weight" as codes, "<layer>.weight_scale", optionally
-// "<layer>.weight_zero_point" and "<layer>.input_scale". The metadata key "octavo" holds the
-// manifest as JSON; unknown fields are skipped, so new files stay readable (docs/quantization.md
+// "<layer>.weight_zero_point" and "<layer>.input_scale", a quantized attention "<module>.q_scale",
+// ".k_scale" and ".v_scale" where they are static. The metadata key "octavo" holds the manifest as
+// JSON; unknown fields are skipped, so new files stay readable (docs/quantization.md
 // has the format).
 #include <filesystem>
 #include <map>
@@ -16,13 +17,15 @@
 namespace octavo {
 
 struct ArtifactManifest {
-  static constexpr int kFormatVersion = 1;
-  int format_version = kFormatVersion;
+  // 2: some attention is quantized.
+  static constexpr int kFormatVersion = 2;
+  int format_version = 1;
   std::string tool_version, recipe, stats_hash, source_hash;
-  std::string pipeline_json;                   // pipeline.json
-  std::map<std::string, std::string> configs;  // component -> config.json
-  std::map<std::string, Scheme> schemes;       // "component/layer" -> scheme
-  std::map<std::string, Shape> shapes;         // logical shape of each quantized weight
+  std::string pipeline_json;                          // pipeline.json
+  std::map<std::string, std::string> configs;         // component -> config.json
+  std::map<std::string, Scheme> schemes;              // "component/layer" -> scheme
+  std::map<std::string, Shape> shapes;                // logical shape of each quantized weight
+  std::map<std::string, AttentionScheme> attentions;  // "component/module" -> scheme
   std::map<std::string, std::vector<std::string>> prompts;  // "known", "novel"
   bool operator==(const ArtifactManifest&) const = default;
 
@@ -39,6 +42,9 @@ struct ArtifactManifest {
 // tiles.
 std::vector<TensorDecl> layer_tensors(const std::string& layer, const Scheme& scheme,
                                       const Shape& shape);
+
+// The tensors of one quantized attention ("component/module"): f32 [1, 1] each.
+std::vector<TensorDecl> attention_tensors(const std::string& module, const AttentionScheme& scheme);
 
 class Artifact {
  public:

@@ -29,6 +29,17 @@ void read_layer(const Config& layers, const std::string& name, ArtifactManifest&
   manifest.shapes[name] = layer.get_ints("shape", 1, kMaxExtent);
 }
 
+void read_attention(const Config& attentions, const std::string& name, ArtifactManifest& manifest) {
+  const std::string scheme = attentions.get_string(name);
+  try {
+    OCTAVO_CHECK(scheme.starts_with("q="), "it does not begin with q=");
+    manifest.attentions[name] = find_attention_scheme(scheme);
+  } catch (const Error& error) {
+    attentions.fail(
+        name, fmt::format("q=SPEC k=SPEC v=SPEC [p=FORMAT] ({})", printable(error.what(), 300)));
+  }
+}
+
 // Arrays of any length; Config's own are for short ones.
 std::vector<std::string> read_prompts(const Config& sets, const std::string& set) {
   const Json& value = sets.json().at(set);
@@ -57,6 +68,9 @@ std::string ArtifactManifest::to_json() const {
   for (const auto& [name, scheme] : schemes) {
     json["layers"][utf8(name, "layer")] = {{"scheme", scheme.text()}, {"shape", shapes.at(name)}};
   }
+  for (const auto& [name, scheme] : attentions) {
+    json["attentions"][utf8(name, "attention")] = scheme.text();
+  }
   json["prompts"] = Json::object();
   for (const auto& [set, list] : prompts) {
     Json& array = json["prompts"][set] = Json::array();
@@ -81,6 +95,10 @@ ArtifactManifest ArtifactManifest::parse(std::string_view json, const std::strin
   for (const std::string& name : configs.keys()) manifest.configs[name] = configs.get_string(name);
   const Config layers = config.get_object("layers");
   for (const std::string& name : layers.keys()) read_layer(layers, name, manifest);
+  if (config.has("attentions")) {
+    const Config attentions = config.get_object("attentions");
+    for (const std::string& name : attentions.keys()) read_attention(attentions, name, manifest);
+  }
   if (!config.has("prompts")) return manifest;
   const Config sets = config.get_object("prompts");
   for (const std::string& set : sets.keys()) manifest.prompts[set] = read_prompts(sets, set);

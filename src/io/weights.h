@@ -19,6 +19,12 @@ struct QuantizedLayer {
   Tensor input_scale;  // f32 [1, 1] for static activations, else empty
 };
 
+// A quantized attention. A scale is f32 [1, 1] where that operand's spec is static, else empty.
+struct QuantizedAttention {
+  AttentionScheme scheme;
+  Tensor q_scale, k_scale, v_scale;
+};
+
 struct TensorType {
   DType dtype;
   Shape shape;
@@ -38,6 +44,11 @@ class WeightStore {
   // The layer's quantization, if its weight ("<layer>.weight") is quantized here.
   virtual std::optional<QuantizedLayer> quantized(const std::string& layer) const {
     (void)layer;
+    return std::nullopt;
+  }
+  // That of the attention of this module ("transformer_blocks.0.attn"), if it is quantized here.
+  virtual std::optional<QuantizedAttention> attention(const std::string& module) const {
+    (void)module;
     return std::nullopt;
   }
 };

@@ -153,7 +153,7 @@ class KlBuilder {
     };
     const ValueId q = project("to_q"), k = project("to_k"), v = project("to_v");
     const double scale = 1 / std::sqrt(static_cast<double>(channels));
-    const ValueId y = b_.op(Op::attention, {q, k, v}, {{"scale", scale}}, "attention");
+    const ValueId y = b_.attention(q, k, v, scale);
     const ValueId out = b_.linear(b_.reshape(y, {batch_, positions, channels}, "attention.flat"),
                                   "to_out.0", channels, channels);
     const ValueId back = b_.op(Op::transpose, {out}, {{"perm", swap}}, "channels_first");

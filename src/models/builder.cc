@@ -71,19 +71,18 @@ ValueId Builder::quantized_weight(const std::string& layer, const QuantizedTenso
   return graph_.add(Op::dequantize, std::move(operands), attrs, name + ".dequantized");
 }
 
-ValueId Builder::quantized_input(ValueId x, const std::string& layer,
-                                 const QuantizedLayer& quantized, std::string_view rows) {
-  const QuantSpec& spec = *quantized.activation;
+ValueId Builder::quantized_value(ValueId x, const QuantSpec& spec, const Tensor& scale,
+                                 const std::string& scale_name, const std::string& name,
+                                 std::string_view rows) {
   std::vector<ValueId> operands{x};
   if (spec.timing == QuantSpec::Timing::static_) {
-    operands.push_back(graph_.add_constant(layer + ".input_scale", quantized.input_scale));
+    operands.push_back(graph_.add_constant(scale_name, scale));
   }
   const Attrs attrs{{"spec", spec.text()}, {"rows", std::string(rows)}};
-  std::vector<ValueId> codes =
-      graph_.add_multi(Op::quantize, std::move(operands), attrs, layer + ".input");
+  std::vector<ValueId> codes = graph_.add_multi(Op::quantize, std::move(operands), attrs, name);
   Attrs back = attrs;
   back.set("shape", shape(x));
-  return graph_.add(Op::dequantize, std::move(codes), back, layer + ".input.dequantized");
+  return graph_.add(Op::dequantize, std::move(codes), back, name + ".dequantized");
 }
 
 Builder::Operands Builder::layer_operands(ValueId x, std::string_view name, const Shape& expected,
@@ -96,7 +95,9 @@ Builder::Operands Builder::layer_operands(ValueId x, std::string_view name, cons
   if (!quantized) return {x, weight(fmt::format("{}.weight", name), expected)};
   const ValueId codes = quantized_weight(layer, quantized->weight, expected);
   if (!quantized->activation) return {x, codes};
-  return {quantized_input(x, layer, *quantized, activation_rows), codes};
+  return {quantized_value(x, *quantized->activation, quantized->input_scale, layer + ".input_scale",
+                          layer + ".input", activation_rows),
+          codes};
 }
 
 ValueId Builder::linear(ValueId x, std::string_view name, int64_t in, int64_t out, bool bias) {
@@ -124,6 +125,26 @@ ValueId Builder::group_norm(ValueId x, std::string_view name, int64_t channels, 
   const ValueId w = weight(fmt::format("{}.weight", name), {channels});
   const ValueId b = weight(fmt::format("{}.bias", name), {channels});
   return op(Op::group_norm, {x, w, b}, {{"groups", groups}, {"eps", eps}}, name);
+}
+
+ValueId Builder::attention(ValueId q, ValueId k, ValueId v, double scale, ValueId bias) {
+  Attrs attrs{{"scale", scale}};
+  std::vector<ValueId> operands{q, k, v};
+  const auto quantized = weights_ == nullptr ? std::nullopt : weights_->attention(path_);
+  if (quantized) {
+    const AttentionScheme& scheme = quantized->scheme;
+    const auto value = [&](ValueId x, const QuantSpec& spec, const Tensor& x_scale,
+                           const char* which) {
+      return quantized_value(x, spec, x_scale, fmt::format("{}.{}_scale", path_, which),
+                             fmt::format("{}.attention.{}", path_, which), "leading");
+    };
+    operands = {value(q, scheme.q, quantized->q_scale, "q"),
+                value(k, scheme.k, quantized->k_scale, "k"),
+                value(v, scheme.v, quantized->v_scale, "v")};
+    if (!scheme.weights.empty()) attrs.set("weights", scheme.weights);
+  }
+  if (bias != kNoValue) operands.push_back(bias);
+  return op(Op::attention, std::move(operands), std::move(attrs), "attention");
 }
 
 ValueId Builder::op(Op op, std::vector<ValueId> inputs, Attrs attrs, std::string_view name) {

@@ -54,6 +54,10 @@ class Builder {
   ValueId group_norm(ValueId x, std::string_view name, int64_t channels, int64_t groups,
                      double eps);
 
+  // softmax(scale q k^T + bias) v, named "<path>.attention". Where the store has this module's
+  // attention quantized, q, k and v pass through quantize and dequantize.
+  ValueId attention(ValueId q, ValueId k, ValueId v, double scale, ValueId bias = kNoValue);
+
   // Any op; the result is named "<path>.<name>". Unnamed steps say what they are ("q.heads").
   ValueId op(Op op, std::vector<ValueId> inputs, Attrs attrs, std::string_view name);
   std::vector<ValueId> op_multi(Op op, std::vector<ValueId> inputs, Attrs attrs,
@@ -80,7 +84,10 @@ class Builder {
                           std::string_view activation_rows);
   ValueId quantized_weight(const std::string& layer, const QuantizedTensor& weight,
                            const Shape& expected);
-  ValueId quantized_input(ValueId x, const std::string& layer, const QuantizedLayer& quantized,
+  // x through quantize and dequantize; a static spec's scale becomes the constant `scale_name`,
+  // codes are named `name`.
+  ValueId quantized_value(ValueId x, const QuantSpec& spec, const Tensor& scale,
+                          const std::string& scale_name, const std::string& name,
                           std::string_view rows);
 
   Graph graph_;

@@ -184,7 +184,7 @@ class FluxBuilder {
 
   ValueId attend(const Qkv& p, const Dim& tokens, std::string_view name) {
     const double scale = 1 / std::sqrt(static_cast<double>(c_.head_dim));
-    const ValueId y = b_.op(Op::attention, {p.q, p.k, p.v}, {{"scale", scale}}, "attention");
+    const ValueId y = b_.attention(p.q, p.k, p.v, scale);
     return b_.reshape(y, {batch_, tokens, c_.dim()}, name);
   }
 

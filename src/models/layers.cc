@@ -1,4 +1,6 @@
 // What a built graph says about its layers and parameters.
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/check.h"
@@ -33,8 +35,11 @@ Dim node_flops(const Graph& graph, const Node& node) {
 
 // Scales and zero points stand for no tensor of the model's checkpoint.
 bool is_parameter(const Value& value) {
-  return value.constant && !ends_with(value.name, ".weight_scale") &&
-         !ends_with(value.name, ".weight_zero_point") && !ends_with(value.name, ".input_scale");
+  constexpr std::string_view kQuantization[] = {
+      ".weight_scale", ".weight_zero_point", ".input_scale", ".q_scale", ".k_scale", ".v_scale"};
+  return value.constant &&
+         std::none_of(std::begin(kQuantization), std::end(kQuantization),
+                      [&](std::string_view end) { return ends_with(value.name, end); });
 }
 
 }  // namespace
@@ -53,6 +58,24 @@ std::vector<QuantizableLayer> quantizable_layers(const Graph& graph) {
                       graph.value(input).name});
   }
   return layers;
+}
+
+std::vector<QuantizableAttention> quantizable_attentions(const Graph& graph) {
+  constexpr std::string_view kName = ".attention";
+  std::vector<QuantizableAttention> attentions;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != Op::attention) continue;
+    const Value& result = graph.value(node.outputs[0]);
+    if (!ends_with(result.name, kName)) continue;
+    const auto operand = [&](size_t i) {
+      const ValueId value =
+          through(graph, through(graph, node.inputs[i], Op::dequantize), Op::quantize);
+      return graph.value(value).name;
+    };
+    attentions.push_back({result.name.substr(0, result.name.size() - kName.size()), result.rate,
+                          node_flops(graph, node), operand(0), operand(1), operand(2)});
+  }
+  return attentions;
 }
 
 int64_t parameter_count(const Graph& graph) {

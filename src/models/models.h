@@ -82,6 +82,15 @@ struct QuantizableLayer {
 };
 std::vector<QuantizableLayer> quantizable_layers(const Graph& graph);
 
+// Attentions, by the module that they belong to.
+struct QuantizableAttention {
+  std::string name;  // "transformer_blocks.0.attn"
+  Rate rate;
+  Dim flops;
+  std::string q, k, v;  // value names of the operands in the built graph
+};
+std::vector<QuantizableAttention> quantizable_attentions(const Graph& graph);
+
 int64_t parameter_count(const Graph& graph);  // constants that stand for checkpoint tensors
 // Of all methods together, each tensor once.
 int64_t parameter_count(const Family& family, const Config& config);

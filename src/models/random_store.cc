@@ -50,6 +50,12 @@ Tensor repeated(const Tensor& once, int64_t elements) {
   return result;
 }
 
+// Of a static spec, else empty.
+Tensor input_scale(const QuantSpec& spec) {
+  if (spec.timing != QuantSpec::Timing::static_) return {};
+  return Tensor::from({scale_for_absmax(spec, kInputAbsmax)}, {1, 1});
+}
+
 bool kept(const Family& family, const std::string& layer) {
   return std::any_of(family.keep_float.begin(), family.keep_float.end(),
                      [&](const char* pattern) { return glob_match(pattern, layer); });
@@ -58,8 +64,8 @@ bool kept(const Family& family, const std::string& layer) {
 }  // namespace
 
 RandomStore::RandomStore(const Family& family, const Config& config, DType dtype,
-                         std::optional<Scheme> scheme)
-    : dtype_(dtype), scheme_(std::move(scheme)) {
+                         std::optional<Scheme> scheme, std::optional<AttentionScheme> attention)
+    : dtype_(dtype), scheme_(std::move(scheme)), attention_(std::move(attention)) {
   int64_t largest = 1;
   for (const char* method : family.methods) {
     const Graph graph = family.build(config, nullptr, method);
@@ -129,13 +135,14 @@ std::optional<QuantizedLayer> RandomStore::quantized(const std::string& layer) c
                         scheme_->activation,
                         {}};
   if (scheme_->weight.zero_point) result.weight.zero_point = Tensor::zeros(DType::f32, scales);
-  const bool is_static =
-      scheme_->activation && scheme_->activation->timing == QuantSpec::Timing::static_;
-  if (is_static) {
-    result.input_scale =
-        Tensor::from({scale_for_absmax(*scheme_->activation, kInputAbsmax)}, {1, 1});
-  }
+  if (scheme_->activation) result.input_scale = input_scale(*scheme_->activation);
   return result;
+}
+
+std::optional<QuantizedAttention> RandomStore::attention(const std::string&) const {
+  if (!attention_) return std::nullopt;
+  return QuantizedAttention{*attention_, input_scale(attention_->q), input_scale(attention_->k),
+                            input_scale(attention_->v)};
 }
 
 }  // namespace octavo

@@ -15,9 +15,11 @@ namespace octavo {
 class RandomStore : public WeightStore {
  public:
   // With a scheme, the layers that it takes by default are quantized: random codes, and scales
-  // under which they have that deviation; static inputs get the scale of values up to 8.
+  // under which they have that deviation; static inputs get the scale of values up to 8, and so do
+  // static operands of attention, if that has a scheme.
   RandomStore(const Family& family, const Config& config, DType dtype,
-              std::optional<Scheme> scheme = std::nullopt);
+              std::optional<Scheme> scheme = std::nullopt,
+              std::optional<AttentionScheme> attention = std::nullopt);
 
   std::vector<std::string> names() const override;
   bool contains(const std::string& name) const override { return entries_.contains(name); }
@@ -25,6 +27,7 @@ class RandomStore : public WeightStore {
   Tensor tensor(const std::string& name) const override;
   std::string where(const std::string&) const override { return "random weights"; }
   std::optional<QuantizedLayer> quantized(const std::string& layer) const override;
+  std::optional<QuantizedAttention> attention(const std::string& module) const override;
 
  private:
   struct Entry {
@@ -38,6 +41,7 @@ class RandomStore : public WeightStore {
   std::map<std::string, Entry> entries_;
   DType dtype_;
   std::optional<Scheme> scheme_;
+  std::optional<AttentionScheme> attention_;
   Tensor values_, codes_, ones_;
   float code_scale_ = 1;
 };

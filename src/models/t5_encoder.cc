@@ -68,7 +68,7 @@ class T5Builder {
       return b_.reshape(y, {batch_, tokens_, c_.heads, c_.head_dim}, std::string(name) + ".heads");
     };
     const ValueId q = heads("q"), k = heads("k"), v = heads("v");
-    const ValueId y = b_.op(Op::attention, {q, k, v, bias_}, {{"scale", 1.0}}, "attention");
+    const ValueId y = b_.attention(q, k, v, 1.0, bias_);
     const ValueId flat = b_.reshape(y, {batch_, tokens_, c_.inner()}, "attention.flat");
     const ValueId result = b_.linear(flat, "o", c_.inner(), c_.dim, false);
     b_.tap(result, ":0");

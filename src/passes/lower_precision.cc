@@ -105,7 +105,7 @@ class Lowering {
       }
     }
     Attrs attrs = node.attrs;
-    if (attrs.has("x_spec")) attrs.set("to", std::string(name(type_)));
+    if (attrs.has("x_spec") || attrs.has("q_spec")) attrs.set("to", std::string(name(type_)));
     replace(rebuilder_, graph_, node, node.op, std::move(inputs), attrs);
   }
 

@@ -18,12 +18,14 @@ Graph common_subexpressions(const Graph& graph);
 Graph fold_constants(const Graph& graph, const Evaluator& evaluate);
 // `type`: bf16, f16 or f32. Inputs and outputs keep their types.
 Graph lower_precision(const Graph& graph, DType type);
-Graph fuse_quantized(const Graph& graph);
+// `attention`: also attention over codes, and (below) codes that attention and qk_norm_rope write;
+// without, those stay dequantize, attention, quantize.
+Graph fuse_quantized(const Graph& graph, bool attention = true);
 Graph fuse_norm_modulate(const Graph& graph);
 Graph fuse_qk_norm_rope(const Graph& graph);
 Graph fuse_activation(const Graph& graph);
 Graph fuse_residual_gate(const Graph& graph);
-Graph quantize_before_concat(const Graph& graph);
-Graph fuse_quantize_into_producer(const Graph& graph);
+Graph quantize_before_concat(const Graph& graph, bool attention = true);
+Graph fuse_quantize_into_producer(const Graph& graph, bool attention = true);
 
 }  // namespace octavo

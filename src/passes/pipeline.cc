@@ -17,6 +17,11 @@ Graph run(const Graph& graph, const PassOptions&) {
   return kPass(graph);
 }
 
+template <Graph (*kPass)(const Graph&, bool)>
+Graph run_codes(const Graph& graph, const PassOptions& options) {
+  return kPass(graph, options.attention_codes);
+}
+
 // Quantized products come first, so that epilogues are fused into them as into any other; merging
 // equal quantize nodes before that leaves one for three layers that read one value, which is then
 // the only use of its producer.
@@ -31,13 +36,15 @@ constexpr Pass kPasses[] = {
      [](const Graph& graph, const PassOptions& options) {
        return options.evaluate ? fold_constants(graph, options.evaluate) : graph;
      }},
-    {"fuse_quantized", "products over codes", run<fuse_quantized>},
+    {"fuse_quantized", "products and attention over codes", run_codes<fuse_quantized>},
     {"fuse_norm_modulate", "layer norm with scale and shift per sample", run<fuse_norm_modulate>},
     {"fuse_qk_norm_rope", "norm and rotation of queries and keys", run<fuse_qk_norm_rope>},
     {"fuse_activation", "activations into products and norms", run<fuse_activation>},
     {"fuse_residual_gate", "gates and residuals into products", run<fuse_residual_gate>},
-    {"quantize_before_concat", "codes are joined, not values", run<quantize_before_concat>},
-    {"fuse_quantize_into_producer", "producers write codes", run<fuse_quantize_into_producer>},
+    {"quantize_before_concat", "codes are joined and reshaped, not values",
+     run_codes<quantize_before_concat>},
+    {"fuse_quantize_into_producer", "producers write codes",
+     run_codes<fuse_quantize_into_producer>},
     {"merge_again", "compute equal things once, after fusion", run<common_subexpressions>},
 };
 

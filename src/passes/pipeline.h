@@ -11,6 +11,7 @@ namespace octavo {
 struct PassOptions {
   DType compute = DType::f32;         // bf16, f16: lower_precision runs
   Evaluator evaluate;                 // without one, constants are not folded
+  bool attention_codes = true;        // kernels take codes in attention and around it
   std::vector<std::string> disabled;  // by name, besides OCTAVO_DISABLE_PASSES=a,b
 };
 

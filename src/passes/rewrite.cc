@@ -16,11 +16,15 @@ Pattern::Pattern(const Graph& graph) : graph_(graph), uses_(graph.values().size(
   for (const Graph::Output& output : graph.outputs()) uses_[static_cast<size_t>(output.value)] += 2;
 }
 
-const Node* Pattern::made_by(ValueId id, std::initializer_list<Op> ops) const {
+const Node* Pattern::made_by(ValueId id) const {
   if (id == kNoValue || graph_.value(id).producer < 0) return nullptr;
   const Node& node = graph_.node(graph_.value(id).producer);
-  const bool wanted = std::find(ops.begin(), ops.end(), node.op) != ops.end();
-  return wanted && node.outputs.front() == id ? &node : nullptr;
+  return node.outputs.front() == id ? &node : nullptr;
+}
+
+const Node* Pattern::made_by(ValueId id, std::initializer_list<Op> ops) const {
+  const Node* node = made_by(id);
+  return node && std::find(ops.begin(), ops.end(), node->op) != ops.end() ? node : nullptr;
 }
 
 bool Pattern::vanishes(ValueId id) const { return uses_[static_cast<size_t>(id)] == 1; }

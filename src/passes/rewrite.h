@@ -18,6 +18,7 @@ class Pattern {
   Rate rate(ValueId id) const { return graph_.value(id).rate; }
   // The node that gives `id` as its first result, if its op is among `ops`; else nullptr.
   const Node* made_by(ValueId id, std::initializer_list<Op> ops) const;
+  const Node* made_by(ValueId id) const;  // whatever its op
   // Exactly one operand slot reads it and it is no output: it may vanish into its reader.
   bool vanishes(ValueId id) const;
 

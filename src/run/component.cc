@@ -57,6 +57,8 @@ struct Component::Impl {
     const bool reference = options.plan.reference_kernels;
     PassOptions passes;
     passes.compute = options.compute;
+    // There are no kernels for them on devices yet: attention runs on floats there.
+    passes.attention_codes = options.plan.device == nullptr;
     passes.disabled = options.disabled_passes;
     passes.evaluate = [reference](const Graph& g, const Node& node,
                                   const std::vector<Tensor>& inputs) {

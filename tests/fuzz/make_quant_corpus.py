@@ -73,7 +73,7 @@ def artifacts():
                         {"n/l.weight_scale": ("F8_E8M0", [1, 1], b"\x7f"), "n/l.weight": ("U8", [2, 3], b"\1")}),
         "fp8": artifact(manifest("w=e4m3/1x*/static/f32", [2, 4]),
                         {"n/l.weight_scale": ("F32", [2, 1], ONE_F32), "n/l.weight": ("F8_E4M3", [2, 4], b"\x7f")}),
-        "newer": artifact({**int8, "format_version": 2}, parts),
+        "newer": artifact({**int8, "format_version": 3}, parts),
         "zero_scale": artifact(int8, {**parts, "n/l.weight_scale": ("F32", [2, 1], bytes(4))}),
         "missing": artifact(int8, {k: v for k, v in parts.items() if k != "n/l.input_scale"}),
         "surplus": artifact(int8, {**parts, "m/x": ("F32", [1], ONE_F32)}),

@@ -98,6 +98,44 @@ TEST(InferQuant, FusedOutput) {
               HasSubstr("is static, but its scale operand is absent"));
 }
 
+constexpr const char* kAttention =
+    "q: e4m3[B, S, 8, 16]; k: e4m3[B, T, 2, 16]; v: i8[B, T, 2, 16]; s: f32[1, 1]";
+constexpr const char* kAttentionSpecs =
+    "scale = 0.25, q_spec = \"e4m3/*x*/static/f32\", k_spec = \"e4m3/*x*/static/f32\"";
+
+TEST(InferQuant, Attention) {
+  const std::string specs = fmt::format("{}, v_spec = \"{}\"", kAttentionSpecs, kStatic);
+  EXPECT_EQ(infer(kAttention, fmt::format("quantized_attention(q, s, k, s, v, s) {{{}}}", specs)),
+            "f32[B, S, 8, 16]");
+  EXPECT_EQ(infer(std::string(kAttention) + "; m: f32[B, 1, 1, T]",
+                  fmt::format("quantized_attention(q, s, k, s, v, s, m) {{{}, weights = \"e4m3\", "
+                              "to = \"bf16\"}}",
+                              specs)),
+            "bf16[B, S, 8, 16]");
+  EXPECT_EQ(infer(kAttention,
+                  fmt::format("quantized_attention(q, s, k, s, v, s, _, s) {{{}, out_spec = "
+                              "\"e4m3/*x*/static/f32\"}}",
+                              specs),
+                  2),
+            "e4m3[B, S, 8, 16], f32[1, 1]");
+  EXPECT_EQ(infer("q: e4m3[B, S, 8, 16]; s: f32[B*S*8, 1]",
+                  "quantized_attention(q, s, q, s, q, s) {scale = 1, q_spec = "
+                  "\"e4m3/1x*/dynamic/f32\", k_spec = \"e4m3/1x*/dynamic/f32\", v_spec = "
+                  "\"e4m3/1x*/dynamic/f32\"}"),
+            "f32[B, S, 8, 16]");
+  EXPECT_EQ(infer("q: f32[B, S, 8, 16]; s: f32[1, 1]",
+                  fmt::format("attention(q, q, q, _, s) {{scale = 1, weights = \"e4m3\", out_spec "
+                              "= \"{}\"}}",
+                              kStatic),
+                  2),
+            "i8[B, S, 8, 16], f32[1, 1]");
+  EXPECT_EQ(
+      infer("x: bf16[B, S, 8, 16]; w: f32[16]; c: f32[S, 8]; s: f32[1, 1]",
+            fmt::format("qk_norm_rope(x, w, c, c, s) {{eps = 1e-6, out_spec = \"{}\"}}", kStatic),
+            2),
+      "i8[B, S, 8, 16], f32[1, 1]");
+}
+
 struct Refused {
   const char *inputs, *call, *message;
 };
@@ -144,6 +182,18 @@ const Refused kRefused[] = {
      "quantized_conv2d(x, _, w, ws) {w_spec = \"i8/1x*/static/f32\", stride = 1, pads = [1, 1, 1, "
      "1]}",
      "the channels differ"},
+    {"q: e4m3[B, S, 8, 16]; s: f32[1, 1]",
+     "quantized_attention(q, s, q, s, q, s) {scale = 1, q_spec = \"i8/*x*/static/f32\", k_spec = "
+     "\"e4m3/*x*/static/f32\", v_spec = \"e4m3/*x*/static/f32\"}",
+     "q is e4m3[B, S, 8, 16], expected i8"},
+    {"q: i8[B, S, 8, 16]; s: f32[8, 1]; k: i8[B, S, 8, 16]; t: f32[1, 1]",
+     "quantized_attention(q, t, k, s, k, t) {scale = 1, q_spec = \"i8/*x*/static/f32\", k_spec = "
+     "\"i8/*x*/static/f32\", v_spec = \"i8/*x*/static/f32\"}",
+     "k_scale is f32[8, 1], expected f32[1, 1]"},
+    {"q: f32[B, S, 8, 16]", "attention(q, q, q) {scale = 1, weights = \"i4\"}",
+     "expected one of: e4m3 | e5m2 | i8"},
+    {"q: f32[B, S, 8, 16]; k: bf16[B, S, 8, 16]", "attention(q, k, k) {scale = 1}",
+     "k is bf16[B, S, 8, 16], expected f32"},
 };
 
 TEST(InferQuant, Refuses) {

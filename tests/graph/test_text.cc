@@ -60,6 +60,9 @@ constexpr const char* kAll = R"(graph "all ops" {
   deq = dequantize("0.weight", ws) {spec = "i4/1x16/static/f16", shape = [64, 64]}
   ql = quantized_linear(codes, scale, "0.weight", ws) {w_spec = "i4/1x16/static/f16", x_spec = "i8/*x*/static/f32"}
   qc = quantized_conv2d(img, _, cc, cs) {w_spec = "i8/1x*/static/f32", stride = 2, pads = [0, 0, 1, 1]}
+  qh, qh:1 = qk_norm_rope(heads, h.w, cos, sin, xs) {eps = 1e-06, out_spec = "i8/*x*/static/f32"}
+  qa = quantized_attention(qh, qh:1, qh, qh:1, qh, qh:1, bias) {q_spec = "i8/*x*/static/f32", k_spec = "i8/*x*/static/f32", v_spec = "i8/*x*/static/f32", scale = 0.25, weights = "i8", to = "bf16"}
+  ac, ac:1 = attention(r1, r2, heads, _, xs) {scale = 0.25, weights = "e4m3", out_spec = "i8/*x*/static/f32"}
   output "a \"quoted\" \\ name\x0a" = cat
   output y = ql
 }

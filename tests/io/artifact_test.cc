@@ -126,6 +126,35 @@ TEST_F(ArtifactFile, StaticActivationsHaveAnInputScale) {
   EXPECT_FALSE(Artifact::open(save())->weights("net")->quantized("fc")->input_scale.has_data());
 }
 
+TEST_F(ArtifactFile, AttentionsHaveTheScalesThatAreStatic) {
+  make(kSchemes[0], {6, 8});
+  manifest_.format_version = 2;
+  manifest_.attentions["net/attn"] = find_attention_scheme(
+      "q=e4m3/*x*/static/f32 k=i8/1x*/dynamic/f32 v=e4m3/*x*/static/f32 p=e4m3");
+  tensors_["net/attn.q_scale"] = Tensor::from({0.5f}, {1, 1});
+  tensors_["net/attn.v_scale"] = Tensor::from({0.25f}, {1, 1});
+  const auto artifact = Artifact::open(save());
+  EXPECT_EQ(artifact->manifest(), manifest_);
+  const auto store = artifact->weights("net");
+  EXPECT_EQ(store->names(), (std::vector<std::string>{"fc.bias", "fc.weight"}));
+  const auto attention = store->attention("attn");
+  ASSERT_TRUE(attention.has_value());
+  EXPECT_EQ(attention->scheme, manifest_.attentions["net/attn"]);
+  EXPECT_EQ(attention->q_scale.to_floats(), std::vector<float>{0.5f});
+  EXPECT_FALSE(attention->k_scale.has_data());
+  EXPECT_EQ(attention->v_scale.to_floats(), std::vector<float>{0.25f});
+  EXPECT_FALSE(store->attention("attm").has_value());
+
+  expect_refused_with("net/attn\":\"q=e4m3", "net/attn\":\"q=e5m9", "net/attn");
+  expect_refused_with("\"net/attn\"", "\"nut/attn\"", "no component");
+  tensors_["net/attn.v_scale"] = Tensor::from({-1.0f}, {1, 1});
+  expect_refused("expected a finite number above 0");
+  tensors_["net/attn.v_scale"] = Tensor::from({1.0f, 1.0f}, {1, 2});
+  expect_refused("expected f32 [1, 1]");
+  tensors_.erase("net/attn.v_scale");
+  expect_refused("tensor \"net/attn.v_scale\" is missing; attention \"net/attn\"");
+}
+
 TEST_F(ArtifactFile, PackedCodesTakeTheirBits) {
   make("w=i4/1x*/static/f16", {3, 4, 3, 3});
   EXPECT_EQ(tensors_["net/fc.weight"].shape(), (Shape{3, 18}));  // 36 codes of 4 bits a row
@@ -174,7 +203,7 @@ TEST_F(ArtifactFile, HostileManifests) {
   make(kSchemes[1], {6, 8});
   expect_refused("{", "not valid JSON");
   expect_refused("[]", "expected a JSON object");
-  expect_refused_with("\"format_version\":1", "\"format_version\":2", "use a newer octavo");
+  expect_refused_with("\"format_version\":1", "\"format_version\":3", "use a newer octavo");
   expect_refused_with("\"format_version\":1", "\"format_version\":0", "format_version");
   expect_refused_with("\"format_version\":1", "\"format_version\":\"1\"", "format_version");
   expect_refused_with("\"format_version\":1,", "", "format_version");

@@ -31,9 +31,10 @@ Tensor values(Shape shape, DType dtype, uint64_t seed, Data data, float scale) {
 const std::vector<NamedCase>& all_cases() {
   static const std::vector<NamedCase> cases = [] {
     CaseList list;
-    for (const auto add : {add_product_cases, add_attention_cases, add_norm_cases, add_rotary_cases,
-                           add_pointwise_cases, add_movement_cases, add_conditioning_cases,
-                           add_quantization_cases, add_quantized_product_cases}) {
+    for (const auto add :
+         {add_product_cases, add_attention_cases, add_norm_cases, add_rotary_cases,
+          add_pointwise_cases, add_movement_cases, add_conditioning_cases, add_quantization_cases,
+          add_quantized_product_cases, add_quantized_attention_cases}) {
       add(list);
     }
     return list;

@@ -35,6 +35,7 @@ void add_movement_cases(CaseList& list);
 void add_conditioning_cases(CaseList& list);
 void add_quantization_cases(CaseList& list);
 void add_quantized_product_cases(CaseList& list);
+void add_quantized_attention_cases(CaseList& list);
 
 // What values look like: normal, a few of +-6e4 among them, every third row zero, every third row
 // with a NaN.

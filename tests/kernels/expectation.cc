@@ -128,6 +128,7 @@ Doubles magnitudes(const FloatCall& c, const Doubles& y) {
     case Op::conv2d:
       return product_magnitudes(c);
     case Op::attention:
+    case Op::quantized_attention:
       return attention_magnitudes(c);
     case Op::silu:
     case Op::gelu:
@@ -144,9 +145,21 @@ Doubles magnitudes(const FloatCall& c, const Doubles& y) {
 
 double half_ulp(DType dtype) { return std::ldexp(1.0, -info(dtype).mantissa_bits - 1); }
 
+// Roundings that are each right can all be in one direction only if something is wrong.
+void expect_close_together(const Expectation& e, const Doubles& values) {
+  if (e.weights_error == 0) return;
+  double error = 0, power = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(e.y[i])) continue;
+    error += (values[i] - e.y[i]) * (values[i] - e.y[i]);
+    power += e.y[i] * e.y[i];
+  }
+  EXPECT_LE(std::sqrt(error), e.weights_error * std::sqrt(power));
+}
+
 void expect_close(const Expectation& e, const Tensor& found, double extra) {
   const Doubles values = to_doubles(found), rounded = to_doubles(e.reference[0]);
-  const double relative = 2 * e.naive_error + 4 * kHalfUlpF32 + extra;
+  const double relative = 2 * e.naive_error + 4 * kHalfUlpF32 + extra + e.weights_error;
   const double smallest = found.dtype() == DType::f16 ? 0x1p-25 : 0x1p-133;
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(rounded[i])) {
@@ -155,11 +168,13 @@ void expect_close(const Expectation& e, const Tensor& found, double extra) {
       continue;
     }
     const double allowed =
-        (relative * e.magnitude[i] + half_ulp(found.dtype()) * std::fabs(e.y[i])) * (1 + 1e-6);
+        (relative * e.magnitude[i] + half_ulp(found.dtype()) * std::fabs(e.y[i])) * (1 + 1e-6) +
+        e.weights_floor;
     ASSERT_LE(std::fabs(values[i] - e.y[i]), allowed + smallest)
         << "element " << i << " is " << values[i] << ", expected " << e.y[i] << ", naive error "
         << e.naive_error;
   }
+  expect_close_together(e, values);
 }
 
 // Codes of slightly different values: now and then the neighbouring code, under nearly the same
@@ -175,8 +190,8 @@ void expect_close_codes(const Expectation& e, const std::vector<Tensor>& found, 
   }
   size_t different = 0;
   for (size_t i = 0; i < codes.size(); ++i) {
-    const double by_error =
-        extra * e.magnitude[i] / expected_scale[i * scale.size() / codes.size()];
+    const double by_error = (extra * e.magnitude[i] + e.weights_floor) /
+                            expected_scale[i * scale.size() / codes.size()];
     const double step =
         found[0].dtype() == DType::i8
             ? 1.0
@@ -186,6 +201,20 @@ void expect_close_codes(const Expectation& e, const std::vector<Tensor>& found, 
   }
   EXPECT_LE(different, codes.size() / (extra > 0 ? 10 : 100) + 1)
       << "of " << codes.size() << " codes";
+}
+
+// Half a step of the weights' format, and of its smallest numbers where units are four times as
+// large as the reference's: relative to the row's largest weight, which is in the sum of them.
+void set_weights_error(const FloatCall& c, DType format, Expectation& e) {
+  constexpr size_t kV = 2;
+  const Tensor& v = *c.inputs[kV];
+  double mean = 0;
+  for (const double x : to_doubles(v)) mean += std::fabs(x) / static_cast<double>(v.elements());
+  const bool whole = format == DType::i8;
+  const double smallest = whole ? 1.0 : std::ldexp(1.0, format == DType::e4m3 ? -9 : -16);
+  const double unit = std::exp2(std::floor(std::log2(info(format).max))) / 4;
+  e.weights_error = whole ? 0x1p-4 : half_ulp(format);
+  e.weights_floor = smallest / 2 / unit * mean * static_cast<double>(c.call.inputs[1]->shape[1]);
 }
 
 }  // namespace
@@ -207,6 +236,11 @@ Expectation expect(const Case& c) {
   // A quantized product is measured against its own reference, with that one's f32 epilogue.
   Call self = call;
   self.attrs.erase("out_spec");
+  if (call.attrs.has("weights")) {
+    // Half a step of the format, and of its smallest numbers.
+    self.attrs.erase("weights");
+    set_weights_error(floats, *find_dtype(call.attrs.get_string("weights")), e);
+  }
   self.outputs.resize(call.attrs.has("out_spec") ? 1 : self.outputs.size());
   Inputs inputs = c.inputs;
   if (call.attrs.has("out_spec")) inputs.back() = std::nullopt;
@@ -234,7 +268,7 @@ void expect_agreement(const Expectation& e, const std::vector<Tensor>& found, do
     }
     expect_close(e, found[0], extra);
   } else {
-    expect_close_codes(e, found, extra);
+    expect_close_codes(e, found, extra + e.weights_error);
   }
 }
 

@@ -5,7 +5,9 @@
 // activation, single f32 operations. Elsewhere an element may be wrong by twice what a naive f32
 // evaluation is wrong by on the same operands (the worst of the case, relative to the size of the
 // element's operands), plus four f32 roundings and the rounding of the output, plus what the kernel
-// is allowed on top of that because it computes with narrower operands.
+// is allowed on top of that because it computes with narrower operands. Where attention's weights
+// may be rounded, each may be off by that, and all outputs together by as much as independent
+// roundings add up to.
 #include <vector>
 
 #include "kernels/cases.h"
@@ -19,6 +21,8 @@ struct Expectation {
   bool exact = false;
   Doubles y, magnitude;  // unless exact
   double naive_error = 0;
+  double weights_error = 0;  // relative, of attention's weights where they may be rounded
+  double weights_floor = 0;  // absolute, of outputs, by those that round to 0
 };
 Expectation expect(const Case& c);
 

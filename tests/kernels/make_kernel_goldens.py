@@ -255,10 +255,31 @@ def quantized_products(w, grouped, points, codes8, scale8, x):
     add("quantized_conv2d", attrs, [xi, sx, wi, sw, None, b, residual], y + residual.double())
 
 
+def quantized_attention():
+    """Two key heads for four of queries; weights rounded where the attribute says so."""
+    spec = {f"{x}_spec": f"e4m3/{t}/f32" for x, t in
+            (("q", "*x*/static"), ("k", "1x*/dynamic"), ("v", "*x*/static"))}
+    q = normal(2, 5, 4, 8).to(torch.float8_e4m3fn)
+    k, v = (normal(2, 7, 2, 8).to(torch.float8_e4m3fn) for _ in range(2))
+    one = torch.tensor([[0.7]])
+    rows = normal(2 * 7 * 2, 1).abs() + 0.5
+    bias = normal(2, 1, 1, 7)
+    real_k = k.float() * rows.reshape(2, 7, 2, 1)
+    heads = [x.double().repeat_interleave(4 // x.shape[2], 2).transpose(1, 2)
+             for x in (q.float() * one[0], real_k, v.float() * one[0])]
+    scores = 0.25 * heads[0] @ heads[1].transpose(-1, -2) + bias.double()
+    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
+    rounded = (weights * 256).float().to(torch.float8_e4m3fn).double() / 256
+    for attrs, used in (({}, weights), ({"weights": "e4m3"}, rounded)):
+        y = (used @ heads[2] / weights.sum(-1, keepdim=True)).transpose(1, 2)
+        add("quantized_attention", {"scale": 0.25, **spec, **attrs},
+            [q, one, k, rows, v, one, bias], y)
+
+
 def main():
     torch.manual_seed(1)  # the initial weights of modules
     for part in (products, attention, norms, rotary, elementwise, movement, conditioning,
-                 quantization):
+                 quantization, quantized_attention):
         part()
     about = {"torch": torch.__version__, "diffusers": diffusers.__version__,
              "transformers": transformers.__version__, "cases": cases}

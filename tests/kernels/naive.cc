@@ -276,6 +276,21 @@ const std::map<Op, Floats (*)(const Args&)> kNaive = {
     {Op::timestep_embedding, timestep_embedding},
 };
 
+FloatCall dequantized_attention(const Call& call, const Inputs& inputs) {
+  FloatCall result;
+  const auto add = [&](size_t at, const char* key) {
+    const QuantSpec spec = QuantSpec::parse(call.attrs.get_string(key));
+    result.inputs.emplace_back(
+        real(*inputs[at], spec, MatrixView::activation, *inputs[at + 1], std::nullopt));
+  };
+  add(0, "q_spec"), add(2, "k_spec"), add(4, "v_spec");
+  const bool biased = inputs.size() > 6 && inputs[6];
+  result.inputs.push_back(biased ? std::optional(inputs[6]->to(DType::f32)) : std::nullopt);
+  result.call =
+      make_call(Op::attention, {{"scale", call.attrs.get_double("scale")}}, result.inputs);
+  return result;
+}
+
 }  // namespace
 
 FloatCall dequantized(const Call& call, const Inputs& inputs) {
@@ -284,6 +299,7 @@ FloatCall dequantized(const Call& call, const Inputs& inputs) {
     result.call.attrs.erase("out_spec");
     result.call.outputs = {{DType::f32, call.outputs[0].shape, nullptr}};
   }
+  if (call.op == Op::quantized_attention) return dequantized_attention(call, inputs);
   const bool linear = call.op == Op::quantized_linear;
   if (!linear && call.op != Op::quantized_conv2d) return result;
   const MatrixView view = linear ? MatrixView::activation : MatrixView::weight;

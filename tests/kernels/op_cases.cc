@@ -53,7 +53,28 @@ void add_attention(CaseList& list, const AttentionShape& s, DType dtype, Bias bi
          c.inputs = {values({s.batch, s.queries, s.heads, s.depth}, dtype, 1, data, scale),
                      values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 2),
                      values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 3),
-                     attention_bias(s, bias)};
+                     attention_bias(s, bias), std::nullopt};
+         return c;
+       }});
+}
+
+// With rounded weights, or codes as its result.
+void add_attention(CaseList& list, const AttentionShape& s, DType dtype, const std::string& weights,
+                   const std::string& spec) {
+  list.push_back(
+      {fmt::format("attention_{}_{}x{}x{}_d{}{}{}", name(dtype), s.batch, s.queries, s.keys,
+                   s.depth, weights.empty() ? "" : "_weights_" + weights,
+                   spec.empty() ? "" : "_to_" + spec.substr(0, spec.find('/'))),
+       [=] {
+         Case c{Op::attention, {{"scale", 1 / std::sqrt(static_cast<double>(s.depth))}}, {}};
+         c.inputs = {values({s.batch, s.queries, s.heads, s.depth}, dtype, 1),
+                     values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 2),
+                     values({s.batch, s.keys, s.kv_heads, s.depth}, dtype, 3), std::nullopt,
+                     std::nullopt};
+         if (!weights.empty()) c.attrs.set("weights", weights);
+         if (spec.empty()) return c;
+         c.attrs.set("out_spec", spec);
+         c.inputs[4] = Tensor::from({0.004f}, {1, 1});
          return c;
        }});
 }
@@ -121,9 +142,11 @@ Tensor angles(int64_t rows, int64_t columns, bool cos) {
   return t;
 }
 
-void add_rope(CaseList& list, Op op, Shape shape, DType dtype, Data data) {
-  list.push_back({fmt::format("{}_{}_{}x{}x{}x{}_{}", name(op), name(dtype), shape[0], shape[1],
-                              shape[2], shape[3], name(data)),
+void add_rope(CaseList& list, Op op, Shape shape, DType dtype, Data data,
+              const std::string& spec = "") {
+  const std::string out = spec.empty() ? "" : "_to_" + spec.substr(0, spec.find('/'));
+  list.push_back({fmt::format("{}_{}_{}x{}x{}x{}{}_{}", name(op), name(dtype), shape[0], shape[1],
+                              shape[2], shape[3], out, name(data)),
                   [=] {
                     Case c{op, {}, {values(shape, dtype, 1, data)}};
                     if (op == Op::qk_norm_rope) {
@@ -133,6 +156,11 @@ void add_rope(CaseList& list, Op op, Shape shape, DType dtype, Data data) {
                     }
                     c.inputs.emplace_back(angles(shape[1], shape[3] / 2, true));
                     c.inputs.emplace_back(angles(shape[1], shape[3] / 2, false));
+                    if (op == Op::qk_norm_rope) c.inputs.emplace_back();
+                    if (spec.empty()) return c;
+                    c.attrs.set("out_spec", spec);
+                    c.inputs.back() = Tensor::from({0.02f}, {1, 1});
+                    c.sparse = data == Data::outliers;  // the others of their rows
                     return c;
                   }});
 }
@@ -166,6 +194,18 @@ void add_attention_cases(CaseList& list) {
     }
     add_attention(list, kAttentionShapes[2], dtype, Bias::none, 30);
     add_attention(list, kAttentionShapes[4], dtype, Bias::none, 1, Data::nan);
+    for (const size_t shape : {1, 2, 3, 5}) {
+      for (const char* weights : {"e4m3", "e5m2", "i8"}) {
+        add_attention(list, kAttentionShapes[shape], dtype, weights, "");
+      }
+      for (const char* spec : {"e4m3/*x*/static/f32", "i8/*x*/static/f32", "e5m2/*x*/static/f32"}) {
+        add_attention(list, kAttentionShapes[shape], dtype, "", spec);
+      }
+    }
+    // Tiles of Hopper's kernel, whole and cut.
+    for (const char* spec : {"", "e4m3/*x*/static/f32"}) {
+      add_attention(list, {1, 200, 700, 3, 1, 128}, dtype, "", spec);
+    }
   }
 }
 
@@ -206,6 +246,12 @@ void add_rotary_cases(CaseList& list) {
       add_rope(list, op, {1, 3, 24, 128}, dtype, Data::outliers);
       add_rope(list, op, {1, 5, 2, 64}, dtype, Data::nan);
       add_rope(list, op, {1, 0, 2, 8}, dtype, Data::normal);
+    }
+    for (const char* spec : {"e4m3/*x*/static/f32", "i8/*x*/static/f32", "e5m2/*x*/static/f32"}) {
+      add_rope(list, Op::qk_norm_rope, {2, 17, 3, 10}, dtype, Data::normal, spec);
+      add_rope(list, Op::qk_norm_rope, {2, 65, 4, 64}, dtype, Data::zero_rows, spec);
+      add_rope(list, Op::qk_norm_rope, {1, 70, 24, 128}, dtype, Data::outliers, spec);
+      add_rope(list, Op::qk_norm_rope, {1, 0, 2, 8}, dtype, Data::normal, spec);
     }
   }
   list.push_back({"rope_table_flux", [] {

@@ -307,5 +307,131 @@ TEST(QuantizeBeforeConcat, LeavesScalesOfWholeRowsAndPartsThatGainNothing) {
   })");
 }
 
+TEST(QuantizeBeforeConcat, CodesAreReshaped) {
+  expect_rewrite(quantize_before_concat,
+                 R"(graph g {
+    input x: f32[B, S, 8] step
+    input y: f32[B, S, 8] step
+    const s: f32[1, 1]
+    a = gelu(x) {approximate = "tanh"}
+    r = reshape(a) {shape = [B, S, 2, 4]}
+    t = reshape(y) {shape = [B, S, 2, 4]}
+    c = concat(r, t) {axis = 1}
+    q, qs = quantize(c, s) {spec = "e4m3/*x*/static/f32"}
+    d = dequantize(q, qs) {spec = "e4m3/*x*/static/f32", shape = [B, 2*S, 2, 4]}
+    output z = d
+  })",
+                 R"(graph g {
+    input x: f32[B, S, 8] step
+    input y: f32[B, S, 8] step
+    const s: f32[1, 1]
+    a = gelu(x) {approximate = "tanh"}
+    t = reshape(y) {shape = [B, S, 2, 4]}
+    q.part.part, q.part.part:1 = quantize(a, s) {spec = "e4m3/*x*/static/f32"}
+    q.part = reshape(q.part.part) {shape = [B, S, 2, 4]}
+    q.part#2, q.part#2:1 = quantize(t, s) {spec = "e4m3/*x*/static/f32"}
+    q = concat(q.part, q.part#2) {axis = 1}
+    d = dequantize(q, s) {spec = "e4m3/*x*/static/f32", shape = [B, 2*S, 2, 4]}
+    output z = d
+  })");
+}
+
+constexpr const char* kAttentionInputs = R"(graph g {
+    input x: f32[B, S, 2, 8] step
+    input cos: f32[S, 4] request
+    input sin: f32[S, 4] request
+    const w: f32[8]
+    const s: f32[1, 1]
+    const t: f32[1, 1]
+)";
+
+std::string attention_graph(const std::string& body) { return kAttentionInputs + body; }
+
+TEST(FuseQuantized, AttentionOverCodes) {
+  for (const bool lowered : {false, true}) {
+    const auto operand = [&](const std::string& name) {
+      const std::string back = name + ".d = dequantize(" + name +
+                               ", s) {spec = \"e4m3/*x*/static/f32\", shape = " + "[B, S, 2, 8]}\n";
+      return name + ", " + name + "s = quantize(x, s) {spec = \"e4m3/*x*/static/f32\"}\n" + back +
+             (lowered ? name + ".c = cast(" + name + ".d) {to = \"bf16\"}\n" : "");
+    };
+    const std::string end = lowered ? ".c" : ".d";
+    const std::string before = attention_graph(
+        operand("q") + operand("k") + operand("v") + "a = attention(q" + end + ", k" + end + ", v" +
+        end + ") {scale = 0.5, weights = \"e4m3\"}\noutput y = a\n}");
+    const std::string after = attention_graph(
+        R"(q, qs = quantize(x, s) {spec = "e4m3/*x*/static/f32"}
+    k, ks = quantize(x, s) {spec = "e4m3/*x*/static/f32"}
+    v, vs = quantize(x, s) {spec = "e4m3/*x*/static/f32"}
+    a = quantized_attention(q, s, k, s, v, s) {k_spec = "e4m3/*x*/static/f32", q_spec = "e4m3/*x*/static/f32", scale = 0.5, )" +
+        std::string(lowered ? "to = \"bf16\", " : "") +
+        R"(v_spec = "e4m3/*x*/static/f32", weights = "e4m3"}
+    output y = a
+  })");
+    const Graph fused = dead_code(fuse_quantized(parse_graph(before)));
+    EXPECT_EQ(to_text(fused), to_text(dead_code(parse_graph(after))));
+  }
+}
+
+TEST(FuseQuantized, AttentionOfWhichOneOperandIsNoCodesStays) {
+  expect_unchanged(fuse_quantized, attention_graph(R"(
+    k, ks = quantize(x, s) {spec = "e4m3/*x*/static/f32"}
+    d = dequantize(k, s) {spec = "e4m3/*x*/static/f32", shape = [B, S, 2, 8]}
+    a = attention(x, d, d) {scale = 0.5}
+    output y = a
+  })")
+                                       .c_str());
+}
+
+TEST(FuseQuantizeIntoProducer, AroundAttention) {
+  expect_rewrite(fuse_quantize_into_producer,
+                 attention_graph(R"(
+    n = qk_norm_rope(x, w, cos, sin) {eps = 1e-6}
+    q, qs = quantize(n, s) {spec = "e4m3/*x*/static/f32"}
+    a = quantized_attention(q, s, q, s, q, s) {scale = 0.5, q_spec = "e4m3/*x*/static/f32", k_spec = "e4m3/*x*/static/f32", v_spec = "e4m3/*x*/static/f32"}
+    c, cs = quantize(a, t) {spec = "i8/*x*/static/f32"}
+    b = attention(x, x, x) {scale = 0.5}
+    e, es = quantize(b, t) {spec = "i8/*x*/static/f32"}
+    output y = c
+    output z = e
+  })")
+                     .c_str(),
+                 attention_graph(R"(
+    q, qs = qk_norm_rope(x, w, cos, sin, s) {eps = 1e-6, out_spec = "e4m3/*x*/static/f32"}
+    c, cs = quantized_attention(q, s, q, s, q, s, _, t) {scale = 0.5, q_spec = "e4m3/*x*/static/f32", k_spec = "e4m3/*x*/static/f32", v_spec = "e4m3/*x*/static/f32", out_spec = "i8/*x*/static/f32"}
+    e, es = attention(x, x, x, _, t) {scale = 0.5, out_spec = "i8/*x*/static/f32"}
+    output y = c
+    output z = e
+  })")
+                     .c_str());
+}
+
+// One kernel does not see a whole row of scales there.
+TEST(FuseQuantizeIntoProducer, NotWithScalesFoundAtRunTime) {
+  expect_unchanged(fuse_quantize_into_producer, attention_graph(R"(
+    n = qk_norm_rope(x, w, cos, sin) {eps = 1e-6}
+    q, qs = quantize(n) {spec = "e4m3/1x*/dynamic/f32"}
+    d = dequantize(q, qs) {spec = "e4m3/1x*/dynamic/f32", shape = [B, S, 2, 8]}
+    output y = d
+  })")
+                                                    .c_str());
+}
+
+TEST(AttentionCodes, AreLeftAloneWithoutKernels) {
+  const Graph graph = parse_graph(attention_graph(R"(
+    n = qk_norm_rope(x, w, cos, sin) {eps = 1e-6}
+    q, qs = quantize(n, s) {spec = "e4m3/*x*/static/f32"}
+    d = dequantize(q, s) {spec = "e4m3/*x*/static/f32", shape = [B, S, 2, 8]}
+    a = attention(d, d, d) {scale = 0.5, weights = "e4m3"}
+    r = reshape(a) {shape = [B, S, 16]}
+    c, cs = quantize(r, t) {spec = "i8/*x*/static/f32"}
+    output y = c
+  })"));
+  for (const auto pass : {fuse_quantized, quantize_before_concat, fuse_quantize_into_producer}) {
+    EXPECT_EQ(to_text(pass(graph, false)), to_text(graph));
+    EXPECT_NE(to_text(pass(graph, true)), to_text(graph));
+  }
+}
+
 }  // namespace
 }  // namespace octavo

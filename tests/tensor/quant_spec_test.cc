@@ -180,5 +180,45 @@ TEST(Schemes, BadOnesAreRefused) {
             std::string::npos);
 }
 
+TEST(AttentionSchemes, NamesAndTexts) {
+  const std::string whole = "e4m3/*x*/static/f32", row = "e4m3/1x*/dynamic/f32";
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"attn-fp8", fmt::format("q={0} k={0} v={0} p=e4m3", whole)},
+      {"attn-fp8dq", fmt::format("q={0} k={0} v={0} p=e4m3", row)},
+  };
+  ASSERT_EQ(attention_scheme_table().size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const NamedAttentionScheme& named = attention_scheme_table()[i];
+    EXPECT_EQ(named.name, expected[i].first);
+    EXPECT_EQ(named.scheme.text(), expected[i].second);
+    EXPECT_FALSE(named.meaning.empty());
+    EXPECT_TRUE(names_attention(named.name));
+    EXPECT_TRUE(names_attention(named.scheme.text()));
+    EXPECT_EQ(find_attention_scheme(named.name), named.scheme);
+    EXPECT_EQ(find_attention_scheme(named.scheme.text()), named.scheme);
+  }
+  const std::string mixed = fmt::format("q={} k=i8/1x*/dynamic/f32 v={}", whole, whole);
+  EXPECT_EQ(find_attention_scheme(mixed).text(), mixed) << "weights stay as they are";
+  for (const NamedScheme& layer : scheme_table()) EXPECT_FALSE(names_attention(layer.name));
+}
+
+TEST(AttentionSchemes, BadOnesAreRefused) {
+  const auto message = [](const std::string& text) {
+    const Error error = error_of([&] { find_attention_scheme(text); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument) << text;
+    return std::string(error.what());
+  };
+  const std::string s = "e4m3/*x*/static/f32", qkv = fmt::format("q={0} k={0} v={0}", s);
+  EXPECT_NE(message("attn-fp9").find("attn-fp8 attn-fp8dq"), std::string::npos);
+  EXPECT_NE(message("q=" + s).find("'' is not k=SPEC"), std::string::npos);
+  EXPECT_NE(message("q=" + s + " v=" + s).find("is not k=SPEC"), std::string::npos);
+  EXPECT_NE(message(qkv + " w=e4m3").find("not p=FORMAT"), std::string::npos);
+  EXPECT_NE(message(qkv + " p=i4").find("not one of: e4m3 e5m2 i8"), std::string::npos);
+  EXPECT_NE(message("q=e4m3/*x64/static/f32 k=" + s + " v=" + s).find("has tiles"),
+            std::string::npos);
+  EXPECT_NE(message("q=i8/1x*/dynamic/f32/zp k=" + s + " v=" + s).find("zero points"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace octavo

@@ -67,6 +67,7 @@ const Kernel* const kRows[] = {
     &cpu::kTimestepEmbeddingRef,
     &cpu::kRelativePositionBiasRef,
     &cpu::kMaskBiasRef,
+    &cpu::kStepScaleRef,
     // quantization
     &cpu::kQuantizeHwy,
     &cpu::kQuantizeRef,
@@ -81,6 +82,8 @@ const Kernel* const kRows[] = {
     &cpu::kQuantizedConv2dWeightOnly,
     &cpu::kQuantizedConv2dEmulated,
     &cpu::kQuantizedConv2dRef,
+    &cpu::kQuantizedAttentionF32Onednn,
+    &cpu::kQuantizedAttentionRef,
 };
 
 constexpr size_t kOps = static_cast<size_t>(Op::count_);

@@ -35,5 +35,6 @@ extern const Kernel kQuantizedConv2dI8Onednn;
 extern const Kernel kQuantizedConv2dI8ViaF32;
 extern const Kernel kQuantizedConv2dWeightOnly;
 extern const Kernel kQuantizedConv2dEmulated;
+extern const Kernel kQuantizedAttentionF32Onednn;
 
 }  // namespace octavo::cpu

@@ -39,5 +39,6 @@ extern const Kernel kQuantizeRef;
 extern const Kernel kDequantizeRef;
 extern const Kernel kQuantizedLinearRef;
 extern const Kernel kQuantizedConv2dRef;
+extern const Kernel kQuantizedAttentionRef;
 
 }  // namespace octavo::cpu
