@@ -65,6 +65,8 @@ Results embedding(const OpInfo& op, Operands in, const Attrs& attrs);
 Results timestep_embedding(const OpInfo& op, Operands in, const Attrs& attrs);
 Results relative_position_bias(const OpInfo& op, Operands in, const Attrs& attrs);
 Results mask_bias(const OpInfo& op, Operands in, const Attrs& attrs);
+Results step_scale(const OpInfo& op, Operands in, const Attrs& attrs);
+Results hadamard(const OpInfo& op, Operands in, const Attrs& attrs);
 Results quantize(const OpInfo& op, Operands in, const Attrs& attrs);
 Results dequantize(const OpInfo& op, Operands in, const Attrs& attrs);
 Results quantized_linear(const OpInfo& op, Operands in, const Attrs& attrs);

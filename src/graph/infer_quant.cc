@@ -116,6 +116,29 @@ void apply_out_spec(const Attrs& attrs, const std::optional<ValueType>& out_scal
   }
 }
 
+Results step_scale(const OpInfo&, Operands in, const Attrs&) {
+  const ValueType &t = *in[0], &steps = *in[1];
+  check_dtype(t, "t", DType::f32);
+  check_rank(t, "t", 1);
+  check_dtype(steps, "steps", DType::f32);
+  check_rank(steps, "steps", 1);
+  OCTAVO_CHECK(constant_extent(steps.shape[0], "the number of steps") > 0,
+               "steps is {}: expected one or more", to_string(steps));
+  check_same(in[2], "values", {DType::f32, {steps.shape[0], Dim(1)}});
+  return {{DType::f32, {t.shape[0], Dim(1)}}};
+}
+
+Results hadamard(const OpInfo&, Operands in, const Attrs& attrs) {
+  const ValueType& x = *in[0];
+  check_compute(x, "x");
+  check_rank_at_least(x, "x", 1);
+  const int64_t block = attrs.get_int("block");
+  const int64_t width = constant_extent(x.shape.back(), "x's last axis");
+  OCTAVO_CHECK(block > 0 && std::has_single_bit(static_cast<uint64_t>(block)) && width % block == 0,
+               "attribute 'block' is {}, expected a power of two that divides {}", block, width);
+  return {x};
+}
+
 Results quantize(const OpInfo&, Operands in, const Attrs& attrs) {
   check_compute(*in[0], "x");
   return quantized(*in[0], spec_of(attrs, "spec"), "spec", rows_first(attrs), in[1]);

@@ -65,7 +65,11 @@ enum class Op : uint8_t {
   relative_position_bias,  // table[buckets, H], like[B, S, ...] {max_distance, bidirectional}
                            //   -> [1, H, S, S] (T5)
   mask_bias,               // mask[B, S] -> [B, 1, 1, S]: 0 where set, lowest f32 where not
+  step_scale,              // t[B], steps[S] ascending, values[S, 1] -> [B, 1] f32: the value of the
+                           //   step nearest to t, the lower of two that are equally near
   // quantization (tensor/quantize.h has the arithmetic)
+  hadamard,  // x[..., D] {block}: y = H x / sqrt(block) of each block of the last axis, H[i][j] =
+             //   (-1)^popcount(i & j); block is a power of two that divides D. Its own inverse.
   // A scale is one value a tile of the matrix view, which is [all leading axes, last axis] for rows
   // = leading and [axis 0, the rest] for rows = first. Activation scales are f32, without zero
   // points.

@@ -63,6 +63,8 @@ class BatchCheck {
         return i == 0 || i == 3;
       case Op::embedding:
         return i == 1;
+      case Op::step_scale:
+        return i == 0;
       case Op::quantized_linear:
         return i == 0 || i == 1 || i == 6 || i == 7;
       case Op::quantized_conv2d:
@@ -83,6 +85,7 @@ class BatchCheck {
     switch (node.op) {
       case Op::rms_norm:
       case Op::layer_norm:
+      case Op::hadamard:
         return shape(node.inputs[0]).size() >= 2;
       case Op::add:
       case Op::sub:
@@ -119,7 +122,8 @@ class BatchCheck {
   static bool is_per_row(const Node& node, const char* key) {
     if (!node.attrs.has(key)) return true;
     const QuantSpec spec = QuantSpec::parse(node.attrs.get_string(key));
-    return spec.timing == QuantSpec::Timing::static_ || spec.tile_rows == 1;
+    return spec.timing == QuantSpec::Timing::static_ ||
+           (spec.tile_rows == 1 && !spec.has_tensor_scale());
   }
 
   const Graph& graph_;

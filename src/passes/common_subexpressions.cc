@@ -11,7 +11,7 @@
 namespace octavo {
 namespace {
 
-constexpr size_t kSmall = 4096;  // bytes of a constant worth comparing
+constexpr size_t kSmall = 1 << 16;  // bytes of a constant worth comparing
 
 class Merger {
  public:

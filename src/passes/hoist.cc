@@ -89,9 +89,16 @@ class Hoister {
 
   // Whether a stage makes the value itself: its own, and constants, views and repetitions anew.
   bool is_made_here(ValueId id, Rate stage) const {
-    const Op op = graph_.node(graph_.value(id).producer).op;
-    return producer_stage(id) == stage || producer_stage(id) == Rate::model || op == Op::reshape ||
-           op == Op::expand;
+    const Node& node = graph_.node(graph_.value(id).producer);
+    return producer_stage(id) == stage || producer_stage(id) == Rate::model ||
+           node.op == Op::reshape || node.op == Op::expand || is_first_row(node);
+  }
+
+  // The first of axis 0: a view. Left to the stage that reads it, since a stage in which rows of
+  // axis 0 are mixed cannot run for all steps as one batch.
+  static bool is_first_row(const Node& node) {
+    return node.op == Op::slice && node.attrs.get_int("axis") == 0 &&
+           node.attrs.get_dim("begin") == Dim(0) && node.attrs.get_dim("end") == Dim(1);
   }
 
   void want(ValueId id, Rate stage) {

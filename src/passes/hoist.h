@@ -19,7 +19,7 @@ struct StagedGraph {
 
 // A value of schedule or trajectory rate is kept for every step, so only small ones are hoisted: at
 // most kHoistedElements an index of axis 0, without further symbols. Others stay in the step stage.
-// Copies of earlier values (reshape, expand) are made where they are used.
+// Copies of earlier values (reshape, expand, the first row of axis 0) are made where they are used.
 inline constexpr int64_t kHoistedElements = int64_t{1} << 18;
 StagedGraph hoist(const Graph& graph);
 

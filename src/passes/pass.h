@@ -22,6 +22,8 @@ Graph lower_precision(const Graph& graph, DType type);
 // without, those stay dequantize, attention, quantize.
 Graph fuse_quantized(const Graph& graph, bool attention = true);
 Graph fuse_norm_modulate(const Graph& graph);
+Graph fold_transform_into_norm(const Graph& graph);
+Graph fold_transform_into_linear(const Graph& graph);
 Graph fuse_qk_norm_rope(const Graph& graph);
 Graph fuse_activation(const Graph& graph);
 Graph fuse_residual_gate(const Graph& graph);

@@ -69,6 +69,8 @@ const Kernel* const kRows[] = {
     &cpu::kMaskBiasRef,
     &cpu::kStepScaleRef,
     // quantization
+    &cpu::kHadamardHwy,
+    &cpu::kHadamardRef,
     &cpu::kQuantizeHwy,
     &cpu::kQuantizeRef,
     &cpu::kDequantizeRef,

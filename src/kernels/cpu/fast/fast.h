@@ -25,6 +25,7 @@ extern const Kernel kSubHwy;
 extern const Kernel kMulHwy;
 extern const Kernel kDivHwy;
 extern const Kernel kCastHwy;
+extern const Kernel kHadamardHwy;
 extern const Kernel kQuantizeHwy;
 extern const Kernel kGroupNormHwy;
 extern const Kernel kSliceCopy;

@@ -35,6 +35,8 @@ extern const Kernel kEmbeddingRef;
 extern const Kernel kTimestepEmbeddingRef;
 extern const Kernel kRelativePositionBiasRef;
 extern const Kernel kMaskBiasRef;
+extern const Kernel kStepScaleRef;
+extern const Kernel kHadamardRef;
 extern const Kernel kQuantizeRef;
 extern const Kernel kDequantizeRef;
 extern const Kernel kQuantizedLinearRef;
