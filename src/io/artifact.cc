@@ -1,67 +1,17 @@
 #include "io/artifact.h"
 
-#include <cmath>
 #include <set>
 
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/text.h"
-#include "tensor/codec.h"
+#include "io/artifact_layers.h"
 #include "tensor/quantize.h"
 
 namespace octavo {
 namespace {
 
-enum class Part : uint8_t { weight, weight_scale, weight_zero_point, input_scale };
-constexpr const char* kSuffixes[] = {".weight", ".weight_scale", ".weight_zero_point",
-                                     ".input_scale"};
-
-std::string part_name(const std::string& layer, Part part) {
-  return layer + kSuffixes[static_cast<int>(part)];
-}
-
-DType code_type(const QuantSpec& spec) { return *find_dtype(spec.format); }
-
-// Packed codes of a weight's matrix rows -> packed rows of its last axis, as a Tensor has them.
-Tensor repack(const Tensor& packed, DType format, const Shape& shape) {
-  const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
-  const int bits = info(format).bits;
-  const int64_t last = shape.back(), short_bytes = row_bytes(format, last);
-  Tensor codes = Tensor::empty(format, shape);
-  auto* out = static_cast<uint8_t*>(codes.mutable_data());
-  std::vector<uint8_t> row(cols);
-  for (int64_t r = 0; r < rows; ++r) {
-    unpack_codes(bits, packed.as<uint8_t>() + r * row_bytes(format, cols), row.data(), cols);
-    for (int64_t c = 0; c < cols; c += last, out += short_bytes) {
-      pack_codes(bits, row.data() + c, out, last);
-    }
-  }
-  return codes;
-}
-
-Tensor load_codes(const SafetensorsFile& file, const std::string& layer, const QuantSpec& spec,
-                  const Shape& shape) {
-  const Tensor stored = file.tensor(part_name(layer, Part::weight));
-  const DType format = code_type(spec);
-  if (info(format).bits == 8) return stored;
-  if (shape.size() > 2) return repack(stored, format, shape);
-  return Tensor::view(format, shape, stored.data(), std::make_shared<Tensor>(stored));
-}
-
-QuantizedLayer load_layer(const SafetensorsFile& file, const std::string& layer,
-                          const Scheme& scheme, const Shape& shape) {
-  QuantizedLayer result;
-  result.weight.spec = scheme.weight;
-  result.weight.codes = load_codes(file, layer, scheme.weight, shape);
-  result.weight.scale = file.tensor(part_name(layer, Part::weight_scale));
-  if (scheme.weight.zero_point) {
-    result.weight.zero_point = file.tensor(part_name(layer, Part::weight_zero_point));
-  }
-  result.activation = scheme.activation;
-  const std::string input_scale = part_name(layer, Part::input_scale);
-  if (file.contains(input_scale)) result.input_scale = file.tensor(input_scale);
-  return result;
-}
+constexpr std::string_view kWeight = ".weight", kBias = ".bias";
 
 // Operands whose scales are given, by the name of the scale's tensor.
 struct AttentionScale {
@@ -81,13 +31,12 @@ class ArtifactStore : public WeightStore {
                 const std::string& component)
       : file_(std::move(file)), prefix_(component + "/") {
     std::set<std::string> parts;
-    for (const auto& [layer, scheme] : manifest.schemes) {
+    for (const auto& [layer, form] : manifest.layers) {
       if (!layer.starts_with(prefix_)) continue;
-      layers_[layer] = {scheme, manifest.shapes.at(layer)};
-      for (const TensorDecl& decl : layer_tensors(layer, scheme, manifest.shapes.at(layer))) {
-        parts.insert(decl.name);
+      layers_[layer] = form;
+      for (const TensorDecl& decl : layer_tensors(layer, form)) {
+        if (!decl.name.ends_with(kWeight) && !decl.name.ends_with(kBias)) parts.insert(decl.name);
       }
-      parts.erase(part_name(layer, Part::weight));
     }
     for (const auto& [module, scheme] : manifest.attentions) {
       if (!module.starts_with(prefix_)) continue;
@@ -106,7 +55,7 @@ class ArtifactStore : public WeightStore {
   std::string where(const std::string&) const override { return file_->path().string(); }
 
   TensorType type(const std::string& name) const override {
-    if (const Layer* layer = quantized_weight(name)) return {DType::f32, layer->shape};
+    if (const LayerForm* layer = quantized_weight(name)) return {DType::f32, layer->shape};
     const SafetensorsEntry& entry = file_->entry(stored_name(name));
     return {entry.dtype, entry.shape};
   }
@@ -121,7 +70,7 @@ class ArtifactStore : public WeightStore {
   std::optional<QuantizedLayer> quantized(const std::string& layer) const override {
     const auto found = layers_.find(prefix_ + layer);
     if (found == layers_.end()) return std::nullopt;
-    return load_layer(*file_, found->first, found->second.scheme, found->second.shape);
+    return load_layer(*file_, found->first, found->second);
   }
 
   std::optional<QuantizedAttention> attention(const std::string& module) const override {
@@ -136,17 +85,12 @@ class ArtifactStore : public WeightStore {
   }
 
  private:
-  struct Layer {
-    Scheme scheme;
-    Shape shape;
-  };
-
   static std::string layer_of(const std::string& weight) {
-    return weight.substr(0, weight.size() - std::string(kSuffixes[0]).size());
+    return weight.substr(0, weight.size() - kWeight.size());
   }
 
-  const Layer* quantized_weight(const std::string& name) const {
-    if (!name.ends_with(kSuffixes[0])) return nullptr;
+  const LayerForm* quantized_weight(const std::string& name) const {
+    if (!name.ends_with(kWeight)) return nullptr;
     const auto found = layers_.find(prefix_ + layer_of(name));
     return found == layers_.end() ? nullptr : &found->second;
   }
@@ -160,59 +104,12 @@ class ArtifactStore : public WeightStore {
 
   std::shared_ptr<const SafetensorsFile> file_;
   std::string prefix_;
-  std::map<std::string, Layer> layers_;  // by full name
+  std::map<std::string, LayerForm> layers_;  // by full name
   std::map<std::string, AttentionScheme> attentions_;
   std::set<std::string> names_;
 };
 
 std::string component_of(const std::string& name) { return name.substr(0, name.find('/')); }
-
-void check_scales(const SafetensorsFile& file, const std::string& name) {
-  const std::vector<float> values = file.tensor(name).to_floats();
-  for (size_t i = 0; i < values.size(); ++i) {
-    OCTAVO_CHECK_FILE(std::isfinite(values[i]) && values[i] > 0,
-                      "{}: scale {} of tensor \"{}\" is {}; expected a finite number above 0",
-                      file.path().string(), i, printable(name), values[i]);
-  }
-}
-
-void check_zero_points(const SafetensorsFile& file, const std::string& name, DType format) {
-  const float half = static_cast<float>(1 << (info(format).bits - 1));
-  const std::vector<float> values = file.tensor(name).to_floats();
-  for (size_t i = 0; i < values.size(); ++i) {
-    OCTAVO_CHECK_FILE(
-        values[i] >= -half && values[i] < half && values[i] == std::floor(values[i]),
-        "{}: zero point {} of tensor \"{}\" is {}; expected a whole number from {} to "
-        "{}",
-        file.path().string(), i, printable(name), values[i], -half, half - 1);
-  }
-}
-
-std::vector<TensorDecl> part_decls(const std::string& layer, const Scheme& scheme,
-                                   const Shape& shape) {
-  constexpr int64_t kMaxElements = int64_t{1} << 48;
-  OCTAVO_CHECK(shape.size() >= 2 && element_count(shape) <= kMaxElements,
-               "a weight has two or more axes and at most 2^48 elements, not {}", to_string(shape));
-  const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
-  const QuantSpec& w = scheme.weight;
-  const Shape scales = w.scale_shape(rows, cols);
-  std::vector<TensorDecl> decls{
-      {part_name(layer, Part::weight_scale), *find_dtype(w.scale), scales}};
-  if (w.zero_point) {
-    decls.push_back({part_name(layer, Part::weight_zero_point), DType::f32, scales});
-  }
-  if (scheme.activation && scheme.activation->timing == QuantSpec::Timing::static_) {
-    OCTAVO_CHECK(scheme.activation->tile_rows == 0 && scheme.activation->tile_cols == 0,
-                 "static activation {} has tiles; one scale a tensor (*x*) is stored",
-                 scheme.activation->text());
-    decls.push_back({part_name(layer, Part::input_scale), DType::f32, {1, 1}});
-  }
-  const DType format = code_type(w);
-  const bool packed = info(format).bits < 8;
-  decls.push_back({part_name(layer, Part::weight), packed ? DType::u8 : format,
-                   packed ? Shape{rows, row_bytes(format, cols)} : shape});
-  return decls;
-}
 
 void check_component(const SafetensorsFile& file, const ArtifactManifest& manifest,
                      const std::string& layer) {
@@ -224,60 +121,15 @@ void check_component(const SafetensorsFile& file, const ArtifactManifest& manife
 
 void check_attention(const SafetensorsFile& file, const ArtifactManifest& manifest,
                      const std::string& module, const AttentionScheme& scheme) {
-  const std::string where = file.path().string();
   check_component(file, manifest, module);
+  const std::string owner = fmt::format("attention \"{}\" is {}", printable(module), scheme.text());
   for (const TensorDecl& decl : attention_tensors(module, scheme)) {
-    OCTAVO_CHECK_FILE(file.contains(decl.name),
-                      "{}: tensor \"{}\" is missing; attention \"{}\" is {} in the manifest", where,
-                      printable(decl.name), printable(module), scheme.text());
-    const SafetensorsEntry& entry = file.entry(decl.name);
-    OCTAVO_CHECK_FILE(entry.dtype == decl.dtype && entry.shape == decl.shape,
-                      "{}: tensor \"{}\" is {} {}; expected {} {}", where, printable(decl.name),
-                      name(entry.dtype), to_string(entry.shape), name(decl.dtype),
-                      to_string(decl.shape));
+    check_declared(file, decl, owner);
     check_scales(file, decl.name);
   }
 }
 
-void check_layer(const SafetensorsFile& file, const ArtifactManifest& manifest,
-                 const std::string& layer, const Scheme& scheme) {
-  const std::string where = file.path().string();
-  check_component(file, manifest, layer);
-  std::vector<TensorDecl> decls;
-  try {
-    decls = layer_tensors(layer, scheme, manifest.shapes.at(layer));
-  } catch (const Error& error) {
-    OCTAVO_FAIL(bad_file, "{}: {}", where, error.what());
-  }
-  for (const TensorDecl& decl : decls) {
-    OCTAVO_CHECK_FILE(file.contains(decl.name),
-                      "{}: tensor \"{}\" is missing; layer \"{}\" is {} in the manifest", where,
-                      printable(decl.name), printable(layer), scheme.text());
-    const SafetensorsEntry& entry = file.entry(decl.name);
-    OCTAVO_CHECK_FILE(entry.dtype == decl.dtype && entry.shape == decl.shape,
-                      "{}: tensor \"{}\" is {} {}; {} of a weight {} needs {} {}", where,
-                      printable(decl.name), name(entry.dtype), to_string(entry.shape),
-                      scheme.text(), to_string(manifest.shapes.at(layer)), name(decl.dtype),
-                      to_string(decl.shape));
-    if (decl.name.ends_with("_scale")) check_scales(file, decl.name);
-    if (decl.name == part_name(layer, Part::weight_zero_point)) {
-      check_zero_points(file, decl.name, code_type(scheme.weight));
-    }
-  }
-}
-
 }  // namespace
-
-std::vector<TensorDecl> layer_tensors(const std::string& layer, const Scheme& scheme,
-                                      const Shape& shape) {
-  try {
-    std::vector<TensorDecl> decls = part_decls(layer, scheme, shape);
-    sort_for_safetensors(decls);
-    return decls;
-  } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("layer \"{}\": {}", printable(layer), error.what()));
-  }
-}
 
 std::vector<TensorDecl> attention_tensors(const std::string& module,
                                           const AttentionScheme& scheme) {
@@ -302,7 +154,10 @@ std::shared_ptr<const Artifact> Artifact::open(const std::filesystem::path& path
   artifact->manifest_ =
       ArtifactManifest::parse(found->second, path.string() + " (metadata \"octavo\")");
   const ArtifactManifest& manifest = artifact->manifest_;
-  for (const auto& [layer, scheme] : manifest.schemes) check_layer(file, manifest, layer, scheme);
+  for (const auto& [layer, form] : manifest.layers) {
+    check_component(file, manifest, layer);
+    check_layer(file, layer, form);
+  }
   for (const auto& [module, scheme] : manifest.attentions) {
     check_attention(file, manifest, module, scheme);
   }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
@@ -20,13 +21,32 @@ std::string utf8(const std::string& text, const char* key) {
 void read_layer(const Config& layers, const std::string& name, ArtifactManifest& manifest) {
   const Config layer = layers.get_object(name);
   const std::string scheme = layer.get_string("scheme");
+  LayerForm& form = manifest.layers[name];
   try {
     OCTAVO_CHECK(scheme.starts_with("w="), "it does not begin with w=");
-    manifest.schemes[name] = find_scheme(scheme);
+    form.scheme = find_scheme(scheme);
   } catch (const Error& error) {
     layer.fail("scheme", fmt::format("w=SPEC [a=SPEC] ({})", printable(error.what(), 300)));
   }
-  manifest.shapes[name] = layer.get_ints("shape", 1, kMaxExtent);
+  form.shape = layer.get_ints("shape", 1, kMaxExtent);
+  form.steps = layer.get_int_or("input_steps", 0, 0, LayerForm::kMaxSteps);
+  form.rank = layer.get_int_or("low_rank", 0, 0, kMaxExtent);
+  form.rotation = layer.get_int_or("rotation", 0, 0, kMaxExtent);
+  form.shift = layer.get_bool_or("input_shift", false);
+  form.multiplier = layer.get_bool_or("input_multiplier", false);
+  form.bias = layer.get_bool_or("bias", false);
+}
+
+// What a plain layer has not is left out.
+Json to_object(const LayerForm& form) {
+  Json layer = {{"scheme", form.scheme.text()}, {"shape", form.shape}};
+  if (form.steps != 0) layer["input_steps"] = form.steps;
+  if (form.rank != 0) layer["low_rank"] = form.rank;
+  if (form.rotation != 0) layer["rotation"] = form.rotation;
+  if (form.shift) layer["input_shift"] = true;
+  if (form.multiplier) layer["input_multiplier"] = true;
+  if (form.bias) layer["bias"] = true;
+  return layer;
 }
 
 void read_attention(const Config& attentions, const std::string& name, ArtifactManifest& manifest) {
@@ -54,6 +74,12 @@ std::vector<std::string> read_prompts(const Config& sets, const std::string& set
 
 }  // namespace
 
+int ArtifactManifest::needed_version() const {
+  const bool plain = std::all_of(layers.begin(), layers.end(),
+                                 [](const auto& layer) { return layer.second.is_plain(); });
+  return plain && attentions.empty() ? 1 : 2;
+}
+
 std::string ArtifactManifest::to_json() const {
   Json json;
   json["format_version"] = format_version;
@@ -65,9 +91,7 @@ std::string ArtifactManifest::to_json() const {
   json["configs"] = Json::object();
   for (const auto& [name, text] : configs) json["configs"][name] = utf8(text, "config");
   json["layers"] = Json::object();
-  for (const auto& [name, scheme] : schemes) {
-    json["layers"][utf8(name, "layer")] = {{"scheme", scheme.text()}, {"shape", shapes.at(name)}};
-  }
+  for (const auto& [name, form] : layers) json["layers"][utf8(name, "layer")] = to_object(form);
   for (const auto& [name, scheme] : attentions) {
     json["attentions"][utf8(name, "attention")] = scheme.text();
   }

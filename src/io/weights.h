@@ -12,11 +12,27 @@
 
 namespace octavo {
 
-// A quantized layer: its weight, and what is done to its input.
+// What a linear's input goes through before it is quantized: x' = rotate((x - shift) multiplier).
+// The layer's weight is that of x'.
+struct InputTransform {
+  Tensor shift = {};       // f32 [in], or empty
+  Tensor multiplier = {};  // f32 [in], or empty
+  // The orthonormal Hadamard transform of each block of so many channels (a power of two that
+  // divides them); 0: none.
+  int64_t rotation = 0;
+};
+
+// A quantized layer: y = Q(x') W'^T + (x' down^T) up^T + bias.
 struct QuantizedLayer {
   QuantizedTensor weight;  // codes have the logical weight's shape
   std::optional<QuantSpec> activation;
-  Tensor input_scale;  // f32 [1, 1] for static activations, else empty
+  // f32 [1, 1] for static activations, else empty; or [S, 1], one for each of input_steps.
+  Tensor input_scale;
+  // f32 [S], ascending: the timesteps, as the denoiser is given them, that the scales belong to.
+  Tensor input_steps = {};
+  InputTransform input = {};
+  Tensor low_rank_down = {}, low_rank_up = {};  // bf16 [r, in], [out, r], or empty
+  Tensor bias = {};                             // f32 [out] instead of the checkpoint's, or empty
 };
 
 // A quantized attention. A scale is f32 [1, 1] where that operand's spec is static, else empty.

@@ -55,64 +55,33 @@ ValueId Builder::weight(std::string_view name, const Shape& expected) {
   return graph_.add_constant(full, weights_->tensor(full));
 }
 
-ValueId Builder::quantized_weight(const std::string& layer, const QuantizedTensor& weight,
-                                  const Shape& expected) {
-  const std::string name = layer + ".weight";
-  OCTAVO_CHECK_FILE(weight.codes.shape() == expected,
-                    "{}: codes of \"{}\" have shape {}, expected {}", weights_->where(name),
-                    printable(name), to_string(weight.codes.shape()), to_string(expected));
-  std::vector<ValueId> operands{graph_.add_constant(name, weight.codes),
-                                graph_.add_constant(layer + ".weight_scale", weight.scale)};
-  if (weight.spec.zero_point) {
-    operands.push_back(graph_.add_constant(layer + ".weight_zero_point", weight.zero_point));
-  }
-  const Attrs attrs{
-      {"spec", weight.spec.text()}, {"rows", std::string("first")}, {"shape", symbolic(expected)}};
-  return graph_.add(Op::dequantize, std::move(operands), attrs, name + ".dequantized");
-}
-
-ValueId Builder::quantized_value(ValueId x, const QuantSpec& spec, const Tensor& scale,
-                                 const std::string& scale_name, const std::string& name,
-                                 std::string_view rows) {
-  std::vector<ValueId> operands{x};
-  if (spec.timing == QuantSpec::Timing::static_) {
-    operands.push_back(graph_.add_constant(scale_name, scale));
-  }
-  const Attrs attrs{{"spec", spec.text()}, {"rows", std::string(rows)}};
-  std::vector<ValueId> codes = graph_.add_multi(Op::quantize, std::move(operands), attrs, name);
-  Attrs back = attrs;
-  back.set("shape", shape(x));
-  return graph_.add(Op::dequantize, std::move(codes), back, name + ".dequantized");
-}
-
-Builder::Operands Builder::layer_operands(ValueId x, std::string_view name, const Shape& expected,
-                                          std::string_view activation_rows) {
-  const std::string layer = path(name);
-  std::optional<QuantizedLayer> quantized;
-  if (weights_ != nullptr && weights_->contains(layer + ".weight")) {
-    quantized = weights_->quantized(layer);
-  }
-  if (!quantized) return {x, weight(fmt::format("{}.weight", name), expected)};
-  const ValueId codes = quantized_weight(layer, quantized->weight, expected);
-  if (!quantized->activation) return {x, codes};
-  return {quantized_value(x, *quantized->activation, quantized->input_scale, layer + ".input_scale",
-                          layer + ".input", activation_rows),
-          codes};
-}
-
 ValueId Builder::linear(ValueId x, std::string_view name, int64_t in, int64_t out, bool bias) {
-  const Operands at = layer_operands(x, name, {out, in}, "leading");
-  std::vector<ValueId> operands{at.x, at.weight};
+  if (const auto quantized = find_quantized(path(name))) {
+    return quantized_linear(x, name, *quantized, in, out, bias);
+  }
+  std::vector<ValueId> operands{x, weight(fmt::format("{}.weight", name), {out, in})};
   if (bias) operands.push_back(weight(fmt::format("{}.bias", name), {out}));
   return op(Op::linear, std::move(operands), {}, name);
 }
 
 ValueId Builder::conv2d(ValueId x, std::string_view name, const Conv& conv) {
   const Shape kernel{conv.out, conv.in, conv.kernel, conv.kernel};
-  const Operands at = layer_operands(x, name, kernel, "first");
-  const ValueId bias = weight(fmt::format("{}.bias", name), {conv.out});
-  return op(Op::conv2d, {at.x, at.weight, bias}, {{"stride", conv.stride}, {"pads", conv.pads}},
-            name);
+  const Attrs attrs{{"stride", conv.stride}, {"pads", conv.pads}};
+  const std::string layer = path(name);
+  const auto quantized = find_quantized(layer);
+  if (!quantized) {
+    const ValueId w = weight(fmt::format("{}.weight", name), kernel);
+    const ValueId bias = weight(fmt::format("{}.bias", name), {conv.out});
+    return op(Op::conv2d, {x, w, bias}, attrs, name);
+  }
+  const InputTransform& t = quantized->input;
+  OCTAVO_CHECK_FILE(!t.shift.has_data() && !t.multiplier.has_data() && t.rotation == 0 &&
+                        !quantized->low_rank_up.has_data(),
+                    "{}: layer \"{}\" is a convolution; transforms are for linears",
+                    weights_->where(layer + ".weight"), printable(layer));
+  const ValueId w = quantized_weight(layer, quantized->weight, kernel);
+  const ValueId input = quantized_input(x, layer, *quantized, "first");
+  return op(Op::conv2d, {input, w, layer_bias(name, *quantized, conv.out, true)}, attrs, name);
 }
 
 ValueId Builder::rms_norm(ValueId x, std::string_view name, int64_t dim, double eps) {
@@ -135,7 +104,10 @@ ValueId Builder::attention(ValueId q, ValueId k, ValueId v, double scale, ValueI
     const AttentionScheme& scheme = quantized->scheme;
     const auto value = [&](ValueId x, const QuantSpec& spec, const Tensor& x_scale,
                            const char* which) {
-      return quantized_value(x, spec, x_scale, fmt::format("{}.{}_scale", path_, which),
+      const std::string scale_name = fmt::format("{}.{}_scale", path_, which);
+      const bool is_static = spec.timing == QuantSpec::Timing::static_;
+      return quantized_value(x, spec,
+                             is_static ? graph_.add_constant(scale_name, x_scale) : kNoValue,
                              fmt::format("{}.attention.{}", path_, which), "leading");
     };
     operands = {value(q, scheme.q, quantized->q_scale, "q"),

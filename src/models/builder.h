@@ -1,6 +1,7 @@
 #pragma once
 // What the families build with: a graph under construction, the path of the module being built, and
 // the checkpoint. Layers are named by module path and check their tensors against the checkpoint.
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,13 +38,17 @@ class Builder {
 
   ValueId input(std::string_view name, DType dtype, SymShape shape, Rate rate);
   void output(std::string_view name, ValueId value) { graph_.add_output(name, value); }
+  // Says which input, f32 [B], is the denoiser's timestep: by it layers that are built from here on
+  // choose among scales that belong to steps.
+  void set_timestep(ValueId timestep) { timestep_ = timestep; }
   // The constant "<path>.<name>". Error{bad_file} names file and tensor when it is missing, not of
   // a float type, or not of this shape.
   ValueId weight(std::string_view name, const Shape& expected);
 
   // Layers with tensors "<name>.weight" and, with bias, "<name>.bias". The result is named by the
   // module path. Where the store has the layer quantized, the weight is dequantize(codes, scale)
-  // and, with an activation spec, x passes through quantize and dequantize (QDQ form).
+  // and, with an activation spec, x passes through quantize and dequantize (QDQ form). A linear's x
+  // is transformed before that, and a low-rank branch over the transformed x is added.
   ValueId linear(ValueId x, std::string_view name, int64_t in, int64_t out, bool bias = true);
   struct Conv {
     int64_t in, out, kernel = 3, stride = 1;
@@ -77,22 +82,32 @@ class Builder {
   Graph take();  // verified
 
  private:
-  struct Operands {
-    ValueId x, weight;
-  };
-  Operands layer_operands(ValueId x, std::string_view name, const Shape& expected,
-                          std::string_view activation_rows);
+  // `layer` is the full name. Empty when it is not quantized.
+  std::optional<QuantizedLayer> find_quantized(const std::string& layer) const;
   ValueId quantized_weight(const std::string& layer, const QuantizedTensor& weight,
                            const Shape& expected);
-  // x through quantize and dequantize; a static spec's scale becomes the constant `scale_name`,
-  // codes are named `name`.
-  ValueId quantized_value(ValueId x, const QuantSpec& spec, const Tensor& scale,
-                          const std::string& scale_name, const std::string& name,
+  // x through quantize and dequantize; codes are named `name`. A static spec has a scale.
+  ValueId quantized_value(ValueId x, const QuantSpec& spec, ValueId scale, const std::string& name,
                           std::string_view rows);
+  // x as the layer's product takes it.
+  ValueId quantized_input(ValueId x, const std::string& layer, const QuantizedLayer& quantized,
+                          std::string_view rows);
+  ValueId input_scale(const std::string& layer, const QuantizedLayer& quantized);
+  ValueId transformed(ValueId x, const std::string& layer, const InputTransform& transform);
+  ValueId quantized_linear(ValueId x, std::string_view name, const QuantizedLayer& quantized,
+                           int64_t in, int64_t out, bool bias);
+  ValueId low_rank(ValueId x, const std::string& layer, const QuantizedLayer& quantized, int64_t in,
+                   int64_t out);
+  // A constant that comes with a quantized layer.
+  ValueId part(const std::string& name, const Tensor& tensor, const Shape& expected);
+  // The bias that the store gives the quantized layer, or the checkpoint's, or none.
+  ValueId layer_bias(std::string_view name, const QuantizedLayer& quantized, int64_t out,
+                     bool bias);
 
   Graph graph_;
   const WeightStore* weights_;
   std::string path_;
+  ValueId timestep_ = kNoValue;
 };
 
 }  // namespace octavo

@@ -42,6 +42,17 @@ bool matches_any(const std::vector<const char*>& patterns, const std::string& na
                      [&](const char* pattern) { return glob_match(pattern, name); });
 }
 
+// A quantized layer may have a bias where the checkpoint's has none.
+bool is_added_bias(const WeightStore& weights, const std::map<std::string, Shape>& expected,
+                   const std::string& name) {
+  constexpr std::string_view kBias = ".bias";
+  if (!name.ends_with(kBias)) return false;
+  const std::string layer = name.substr(0, name.size() - kBias.size());
+  if (!expected.count(layer + ".weight")) return false;
+  const std::optional<QuantizedLayer> quantized = weights.quantized(layer);
+  return quantized && quantized->bias.has_data();
+}
+
 constexpr int64_t kChunk = 1 << 16;
 
 // Index of the first element of [begin, end) that is NaN or infinite, or -1. `row` is scratch.
@@ -86,7 +97,9 @@ void check_weights(const Family& family, const Config& config, const WeightStore
   std::string where = config.where();
   for (const std::string& name : weights.names()) {
     where = weights.where(name);
-    if (!expected.count(name) && !matches_any(family.ignorable, name)) unexpected.push_back(name);
+    const bool known = expected.count(name) || matches_any(family.ignorable, name) ||
+                       is_added_bias(weights, expected, name);
+    if (!known) unexpected.push_back(name);
   }
   OCTAVO_CHECK_FILE(missing.empty() && unexpected.empty(),
                     "{}: the tensors do not fit {}: {} of {} missing{}{}, {} unexpected{}{}; is {} "

@@ -46,6 +46,8 @@ class FluxBuilder {
         b_.input("hidden_states", DType::f32, {batch_, image_, c_.in_channels}, Rate::step);
     const ValueId states =
         b_.input("encoder_hidden_states", DType::f32, {batch_, words_, c_.text_dim}, Rate::request);
+    timestep_ = b_.input("timestep", DType::f32, {batch_}, Rate::schedule);
+    b_.set_timestep(timestep_);
     const ValueId x = b_.linear(latent, "x_embedder", c_.in_channels, c_.dim());
     modulator_ = b_.silu(embed_conditions(), "time_text_embed.silu");
     const ValueId context = b_.linear(states, "context_embedder", c_.text_dim, c_.dim());
@@ -70,8 +72,7 @@ class FluxBuilder {
   }
 
   // The model takes t in [0, 1] and multiplies by 1000 itself; guidance alike.
-  ValueId sinusoid(std::string_view input, Rate rate, std::string_view name) {
-    const ValueId t = b_.input(input, DType::f32, {batch_}, rate);
+  ValueId sinusoid(ValueId t, std::string_view name) {
     const ValueId scaled =
         b_.op(Op::affine, {t}, {{"scale", 1000.0}, {"shift", 0.0}}, std::string(name) + ".x1000");
     return b_.op(Op::timestep_embedding, {scaled},
@@ -86,11 +87,11 @@ class FluxBuilder {
     const Builder::Scope scope = b_.scope("time_text_embed");
     const ValueId pooled =
         b_.input("pooled_projections", DType::f32, {batch_, c_.pooled_dim}, Rate::request);
-    ValueId sum =
-        embedder(sinusoid("timestep", Rate::schedule, "time_proj"), "timestep_embedder", kSinusoid);
+    ValueId sum = embedder(sinusoid(timestep_, "time_proj"), "timestep_embedder", kSinusoid);
     if (c_.guidance) {
-      const ValueId guidance = embedder(sinusoid("guidance", Rate::request, "guidance_proj"),
-                                        "guidance_embedder", kSinusoid);
+      const ValueId given = b_.input("guidance", DType::f32, {batch_}, Rate::request);
+      const ValueId guidance =
+          embedder(sinusoid(given, "guidance_proj"), "guidance_embedder", kSinusoid);
       sum = b_.add(sum, guidance, "time_guidance");
     }
     return b_.add(sum, embedder(pooled, "text_embedder", c_.pooled_dim), "");
@@ -292,6 +293,7 @@ class FluxBuilder {
   const Dim image_ = Dim::symbol("S"), words_ = Dim::symbol("T");  // numbers of tokens
   FluxConfig c_;
   Builder b_;
+  ValueId timestep_ = kNoValue;   // [batch_]
   ValueId modulator_ = kNoValue;  // silu of the condition embedding [batch_, dim]
   Rope joint_rope_{}, text_rope_{}, picture_rope_{};
 };

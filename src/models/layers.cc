@@ -33,10 +33,27 @@ Dim node_flops(const Graph& graph, const Node& node) {
   return info(node.op).flops(inputs, outputs, node.attrs);
 }
 
-// Scales and zero points stand for no tensor of the model's checkpoint.
+// Steps over what a quantized linear's input goes through before it is rounded.
+ValueId before_transform(const Graph& graph, ValueId id, const std::string& layer) {
+  const auto is_part = [&](const Node& node, const char* suffix) {
+    return graph.value(node.inputs[1]).name == layer + suffix;
+  };
+  id = through(graph, id, Op::hadamard);
+  for (const auto& [op, suffix] :
+       {std::pair{Op::mul, ".input_multiplier"}, std::pair{Op::sub, ".input_shift"}}) {
+    const NodeId producer = graph.value(id).producer;
+    if (producer < 0 || graph.node(producer).op != op) continue;
+    if (is_part(graph.node(producer), suffix)) id = graph.node(producer).inputs[0];
+  }
+  return id;
+}
+
+// What comes with a layer's quantization stands for no tensor of the model's checkpoint.
 bool is_parameter(const Value& value) {
   constexpr std::string_view kQuantization[] = {
-      ".weight_scale", ".weight_zero_point", ".input_scale", ".q_scale", ".k_scale", ".v_scale"};
+      ".weight_scale",  ".weight_zero_point", ".input_scale", ".input_steps",
+      ".input_shift",   ".input_multiplier",  ".q_scale",     ".k_scale",
+      ".low_rank_down", ".low_rank_up",       ".v_scale"};
   return value.constant &&
          std::none_of(std::begin(kQuantization), std::end(kQuantization),
                       [&](std::string_view end) { return ends_with(value.name, end); });
@@ -50,10 +67,10 @@ std::vector<QuantizableLayer> quantizable_layers(const Graph& graph) {
     if (node.op != Op::linear && node.op != Op::conv2d) continue;
     const Value& weight = graph.value(through(graph, node.inputs[1], Op::dequantize));
     if (!weight.constant || !ends_with(weight.name, kWeight)) continue;
-    const ValueId input =
-        through(graph, through(graph, node.inputs[0], Op::dequantize), Op::quantize);
-    layers.push_back({weight.name.substr(0, weight.name.size() - kWeight.size()), node.op,
-                      weight.constant->shape(), weight.constant->dtype(),
+    const std::string name = weight.name.substr(0, weight.name.size() - kWeight.size());
+    const ValueId input = before_transform(
+        graph, through(graph, through(graph, node.inputs[0], Op::dequantize), Op::quantize), name);
+    layers.push_back({name, node.op, weight.constant->shape(), weight.constant->dtype(),
                       graph.value(node.outputs[0]).rate, node_flops(graph, node),
                       graph.value(input).name});
   }

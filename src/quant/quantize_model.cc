@@ -83,7 +83,7 @@ class ArtifactBuilder {
     std::vector<TensorDecl> decls;
     for (const Kept& kept : kept_) decls.push_back(kept.decl);
     for (const auto& [layer, plan] : plan_.layers) {
-      for (TensorDecl& decl : layer_tensors(layer, plan.scheme, plan.weight_shape)) {
+      for (TensorDecl& decl : layer_tensors(layer, {plan.scheme, plan.weight_shape})) {
         decls.push_back(std::move(decl));
       }
     }
@@ -100,7 +100,7 @@ class ArtifactBuilder {
     const QuantizedTensor q =
         quantize(source.reshaped({rows, cols}), plan.scheme.weight, MatrixView::weight,
                  fmt::format("{}: tensor \"{}\"", store.where(name), name));
-    for (const TensorDecl& decl : layer_tensors(layer, plan.scheme, plan.weight_shape)) {
+    for (const TensorDecl& decl : layer_tensors(layer, {plan.scheme, plan.weight_shape})) {
       const Tensor& part = decl.name.ends_with(".weight")              ? q.codes
                            : decl.name.ends_with(".weight_scale")      ? q.scale
                            : decl.name.ends_with(".weight_zero_point") ? q.zero_point
@@ -128,8 +128,7 @@ ArtifactManifest make_manifest(const ModelSource& model, const Recipe& recipe,
     manifest.configs[component] = model.config(component).json().dump();
   }
   for (const auto& [layer, layer_plan] : plan.layers) {
-    manifest.schemes[layer] = layer_plan.scheme;
-    manifest.shapes[layer] = layer_plan.weight_shape;
+    manifest.layers[layer] = {layer_plan.scheme, layer_plan.weight_shape};
   }
   for (const char* set : {"known", "novel"}) manifest.prompts[set] = model.prompts(set);
   return manifest;

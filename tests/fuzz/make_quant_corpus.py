@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BYTES = {"F32": 4, "F16": 2, "I8": 1, "U8": 1, "F8_E4M3": 1, "F8_E8M0": 1}
+BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1, "F8_E4M3": 1, "F8_E8M0": 1}
 
 
 def seed(target, name, data):
@@ -58,7 +58,21 @@ def manifest(scheme, shape, **more):
             "layers": {"n/l": {"scheme": scheme, "shape": shape}}, "prompts": {"known": ["a"]}, **more}
 
 
+def transformed():
+    """A layer with all that a linear may have."""
+    layer = {"scheme": "w=i8/1x*/static/f32 a=i8/*x*/static/f32", "shape": [2, 4], "input_steps": 1,
+             "low_rank": 1, "rotation": 4, "input_shift": True, "input_multiplier": True, "bias": True}
+    one_bf16 = b"\x80\x3f"
+    tensors = {"n/l.weight_scale": ("F32", [2, 1], ONE_F32), "n/l.input_scale": ("F32", [1, 1], ONE_F32),
+               "n/l.input_steps": ("F32", [1], ONE_F32), "n/l.input_shift": ("F32", [4], ONE_F32),
+               "n/l.input_multiplier": ("F32", [4], ONE_F32), "n/l.bias": ("F32", [2], ONE_F32),
+               "n/l.low_rank_down": ("BF16", [1, 4], one_bf16), "n/l.low_rank_up": ("BF16", [2, 1], one_bf16),
+               "n/l.weight": ("I8", [2, 4], b"\3")}
+    return manifest(layer["scheme"], [2, 4], format_version=2, layers={"n/l": layer}), tensors
+
+
 def artifacts():
+    form, form_parts = transformed()
     int8 = manifest("w=i8/1x*/static/f32 a=i8/*x*/static/f32", [2, 4])
     parts = {"n/l.weight_scale": ("F32", [2, 1], ONE_F32), "n/l.input_scale": ("F32", [1, 1], ONE_F32),
              "n/l.bias": ("F32", [2], ONE_F32), "n/l.weight": ("I8", [2, 4], b"\3")}
@@ -73,6 +87,12 @@ def artifacts():
                         {"n/l.weight_scale": ("F8_E8M0", [1, 1], b"\x7f"), "n/l.weight": ("U8", [2, 3], b"\1")}),
         "fp8": artifact(manifest("w=e4m3/1x*/static/f32", [2, 4]),
                         {"n/l.weight_scale": ("F32", [2, 1], ONE_F32), "n/l.weight": ("F8_E4M3", [2, 4], b"\x7f")}),
+        "transformed": artifact(form, form_parts),
+        "two_steps_one_value": artifact({**form, "layers": {"n/l": {**form["layers"]["n/l"], "input_steps": 2}}},
+                                        {**form_parts, "n/l.input_steps": ("F32", [2], ONE_F32),
+                                         "n/l.input_scale": ("F32", [2, 1], ONE_F32)}),
+        "rotation": artifact({**form, "layers": {"n/l": {**form["layers"]["n/l"], "rotation": 3}}}, form_parts),
+        "rank": artifact({**form, "layers": {"n/l": {**form["layers"]["n/l"], "low_rank": 2**40}}}, form_parts),
         "newer": artifact({**int8, "format_version": 3}, parts),
         "zero_scale": artifact(int8, {**parts, "n/l.weight_scale": ("F32", [2, 1], bytes(4))}),
         "missing": artifact(int8, {k: v for k, v in parts.items() if k != "n/l.input_scale"}),

@@ -19,6 +19,14 @@ const char* const kSchemes[] = {
     "w=e3m2/1x*/static/f32",
     "w=e2m2/1x*/static/e8m0",
     "w=e2m1/1x4/static/e4m3",
+    "w=i7/1x*/static/f32",
+    "w=i6/1x4/static/f16",
+    "w=i5/1x4/static/f16",
+    "w=i3/1x4/static/f16",
+    "w=i2/1x4/static/f16",
+    "w=u8/1x4/static/f16/zp",
+    "w=u5/1x4/static/f16/zp",
+    "w=u1/1x*/static/f32/zp",
 };
 
 // A file with one component "net" of one quantized layer "net/fc" and a bias.
@@ -30,17 +38,16 @@ class ArtifactFile : public testing::Test {
     manifest_.source_hash = "abc";
     manifest_.pipeline_json = "{}";
     manifest_.configs["net"] = R"({"_class_name":"Net"})";
-    manifest_.schemes["net/fc"] = find_scheme(scheme);
-    manifest_.shapes["net/fc"] = shape;
+    manifest_.layers["net/fc"] = {find_scheme(scheme), shape};
     manifest_.prompts["known"] = {"a \"b\"", "\xc3\xa9", ""};
     source_ = test::random_tensor(shape, 5);
     const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
-    const Scheme& s = manifest_.schemes["net/fc"];
+    const Scheme& s = manifest_.layers["net/fc"].scheme;
     expected_ = quantize(source_, s.weight, MatrixView::weight);
     const QuantizedTensor q =
         quantize(source_.reshaped({rows, cols}), s.weight, MatrixView::weight);
     tensors_.clear();
-    for (const TensorDecl& decl : layer_tensors("net/fc", s, shape)) {
+    for (const TensorDecl& decl : layer_tensors("net/fc", manifest_.layers["net/fc"])) {
       const bool codes = decl.name == "net/fc.weight";
       if (codes) {
         tensors_[decl.name] =
@@ -105,7 +112,7 @@ TEST_F(ArtifactFile, RoundTripOfEveryKindOfScheme) {
       const auto layer = store->quantized("fc");
       ASSERT_TRUE(layer.has_value());
       EXPECT_EQ(layer->weight.spec, expected_.spec);
-      EXPECT_EQ(layer->activation, manifest_.schemes["net/fc"].activation);
+      EXPECT_EQ(layer->activation, manifest_.layers["net/fc"].scheme.activation);
       EXPECT_TRUE(test::equal_bytes(layer->weight.codes, expected_.codes));
       EXPECT_TRUE(test::equal_bytes(layer->weight.scale, expected_.scale));
       if (expected_.spec.zero_point) {
@@ -128,9 +135,11 @@ TEST_F(ArtifactFile, StaticActivationsHaveAnInputScale) {
 
 TEST_F(ArtifactFile, AttentionsHaveTheScalesThatAreStatic) {
   make(kSchemes[0], {6, 8});
-  manifest_.format_version = 2;
+  EXPECT_EQ(manifest_.needed_version(), 1);
   manifest_.attentions["net/attn"] = find_attention_scheme(
       "q=e4m3/*x*/static/f32 k=i8/1x*/dynamic/f32 v=e4m3/*x*/static/f32 p=e4m3");
+  manifest_.format_version = manifest_.needed_version();
+  EXPECT_EQ(manifest_.format_version, 2);
   tensors_["net/attn.q_scale"] = Tensor::from({0.5f}, {1, 1});
   tensors_["net/attn.v_scale"] = Tensor::from({0.25f}, {1, 1});
   const auto artifact = Artifact::open(save());
@@ -153,6 +162,121 @@ TEST_F(ArtifactFile, AttentionsHaveTheScalesThatAreStatic) {
   expect_refused("expected f32 [1, 1]");
   tensors_.erase("net/attn.v_scale");
   expect_refused("tensor \"net/attn.v_scale\" is missing; attention \"net/attn\"");
+}
+
+// All that a linear may have.
+class TransformedLayer : public ArtifactFile {
+ protected:
+  void SetUp() override {
+    make(kSchemes[1], {6, 8});
+    LayerForm& form = manifest_.layers["net/fc"];
+    form.steps = 3;
+    form.rank = 2;
+    form.rotation = 4;
+    form.shift = form.multiplier = form.bias = true;
+    manifest_.format_version = manifest_.needed_version();
+    tensors_["net/fc.input_scale"] = Tensor::from({0.5f, 0.25f, 2.0f}, {3, 1});
+    tensors_["net/fc.input_steps"] = Tensor::from({0.0f, 0.5f, 1.0f}, {3});
+    tensors_["net/fc.input_shift"] = test::random_tensor({8}, 1);
+    tensors_["net/fc.input_multiplier"] = Tensor::from(std::vector<float>(8, 0.5f), {8});
+    tensors_["net/fc.low_rank_down"] = test::random_tensor({2, 8}, 2, 1, DType::bf16);
+    tensors_["net/fc.low_rank_up"] = test::random_tensor({6, 2}, 3, 1, DType::bf16);
+    tensors_["net/fc.bias"] = test::random_tensor({6}, 4);
+  }
+};
+
+TEST_F(TransformedLayer, IsReadAsItWasWritten) {
+  EXPECT_EQ(manifest_.format_version, 2);
+  const auto artifact = Artifact::open(save());
+  EXPECT_EQ(artifact->manifest(), manifest_);
+  const auto store = artifact->weights("net");
+  EXPECT_EQ(store->names(), (std::vector<std::string>{"fc.bias", "fc.weight"}));
+  EXPECT_EQ(store->type("fc.bias").dtype, DType::f32);
+  EXPECT_TRUE(test::equal_bytes(store->tensor("fc.bias"), tensors_["net/fc.bias"]));
+  const auto layer = store->quantized("fc");
+  ASSERT_TRUE(layer.has_value());
+  EXPECT_EQ(LayerForm::of(*layer), manifest_.layers["net/fc"]);
+  EXPECT_EQ(layer->input.rotation, 4);
+  const std::vector<TensorDecl> decls = layer_tensors("net/fc", manifest_.layers["net/fc"]);
+  EXPECT_EQ(decls.size(), tensors_.size());
+  for (const TensorDecl& decl : decls) {
+    EXPECT_TRUE(test::equal_bytes(layer_tensor(*layer, decl.name), tensors_[decl.name]))
+        << decl.name;
+  }
+}
+
+TEST_F(TransformedLayer, EveryPartIsOptional) {
+  for (const char* key : {"low_rank", "rotation", "input_shift", "input_multiplier", "bias"}) {
+    SCOPED_TRACE(key);
+    make(kSchemes[0], {6, 8});
+    LayerForm& form = manifest_.layers["net/fc"];
+    const std::string part = key;
+    form.rank = part == "low_rank" ? 6 : 0;
+    form.rotation = part == "rotation" ? 8 : 0;
+    form.shift = part == "input_shift";
+    form.multiplier = part == "input_multiplier";
+    form.bias = part == "bias";
+    EXPECT_EQ(manifest_.needed_version(), 2);
+    EXPECT_NE(manifest_.to_json().find("\"" + part + "\":"), std::string::npos);
+    for (const TensorDecl& decl : layer_tensors("net/fc", form)) {
+      if (tensors_[decl.name].shape() != decl.shape || decl.name == "net/fc.bias") {
+        tensors_[decl.name] = test::random_tensor(decl.shape, 1).to(decl.dtype);
+      }
+      if (decl.name.ends_with("multiplier")) {
+        tensors_[decl.name] = Tensor::from(std::vector<float>(8, 2.0f), {8});
+      }
+    }
+    const auto artifact = Artifact::open(save());
+    EXPECT_EQ(artifact->manifest(), manifest_);
+    EXPECT_EQ(LayerForm::of(*artifact->weights("net")->quantized("fc")), form);
+  }
+}
+
+TEST_F(TransformedLayer, PartsThatAreNone) {
+  struct Bad {
+    const char* part;
+    size_t index;
+    float value;
+    const char* words;
+  };
+  for (const Bad& bad : {Bad{"input_scale", 1, 0, "scale 1"},
+                         {"input_steps", 1, 0, "step 1"},
+                         {"input_steps", 2, NAN, "step 2"},
+                         {"input_shift", 3, INFINITY, "element 3"},
+                         {"input_multiplier", 4, 0, "multiplier 4"},
+                         {"input_multiplier", 0, -1, "multiplier 0"},
+                         {"bias", 5, NAN, "element 5"}}) {
+    SetUp();
+    Tensor& tensor = tensors_[std::string("net/fc.") + bad.part];
+    tensor.as_mutable<float>()[bad.index] = bad.value;
+    expect_refused(fmt::format("{} of tensor \"net/fc.{}\" is", bad.words, bad.part));
+  }
+  SetUp();
+  tensors_["net/fc.low_rank_up"] =
+      Tensor::from(std::vector<float>(12, INFINITY), {6, 2}).to(DType::bf16);
+  expect_refused("element 0 of tensor \"net/fc.low_rank_up\"");
+  for (const char* part : {"input_scale", "input_steps", "input_shift", "input_multiplier",
+                           "low_rank_down", "low_rank_up", "bias"}) {
+    SetUp();
+    tensors_.erase(std::string("net/fc.") + part);
+    expect_refused(fmt::format("tensor \"net/fc.{}\" is missing; layer \"net/fc\"", part));
+  }
+  SetUp();
+  tensors_["net/fc.low_rank_down"] = Tensor::zeros(DType::f32, {2, 8});
+  expect_refused("expected bf16 [2, 8]");
+}
+
+TEST_F(TransformedLayer, HostileForms) {
+  expect_refused_with("\"rotation\":4", "\"rotation\":3", "rotation is 3");
+  expect_refused_with("\"rotation\":4", "\"rotation\":16", "rotation is 16");
+  expect_refused_with("\"rotation\":4", "\"rotation\":-4", "rotation");
+  expect_refused_with("\"low_rank\":2", "\"low_rank\":7", "rank is 7");
+  expect_refused_with("\"low_rank\":2", "\"low_rank\":1", "low_rank_down");
+  expect_refused_with("\"input_steps\":3", "\"input_steps\":4", "input_scale");
+  expect_refused_with("\"input_steps\":3", "\"input_steps\":99999999", "input_steps");
+  expect_refused_with("\"input_shift\":true", "\"input_shift\":1", "input_shift");
+  expect_refused_with(" a=i8/*x*/static/f32", "", "no static activation");
+  expect_refused_with("[6,8]", "[6,2,2,2]", "convolution");
 }
 
 TEST_F(ArtifactFile, PackedCodesTakeTheirBits) {
@@ -238,13 +362,13 @@ TEST_F(ArtifactFile, MissingTensors) {
 TEST_F(ArtifactFile, TensorsOfAnotherTypeOrShape) {
   make(kSchemes[0], {6, 8});
   tensors_["net/fc.weight"] = Tensor::zeros(DType::u8, {6, 8});
-  expect_refused("needs i8 [6, 8]");
+  expect_refused("expected i8 [6, 8]");
   make(kSchemes[0], {6, 8});
   tensors_["net/fc.weight_scale"] = Tensor::zeros(DType::f32, {6});
-  expect_refused("needs f32 [6, 1]");
+  expect_refused("expected f32 [6, 1]");
   make(kSchemes[3], {6, 8});
   tensors_["net/fc.weight"] = Tensor::zeros(DType::u8, {6, 8});
-  expect_refused("needs u8 [6, 4]");
+  expect_refused("expected u8 [6, 4]");
 }
 
 TEST_F(ArtifactFile, ScalesThatAreNone) {
