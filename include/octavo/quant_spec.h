@@ -13,6 +13,9 @@ namespace octavo {
 //   format/ROWSxCOLS/timing/scale[/zp]
 //   e4m3/*x*/static/f32   i8/1x*/dynamic/f32   i4/1x128/static/f16/zp
 //   real = code * scale                   (with zp: real = (code - zero_point) * scale)
+// Scales are of f32, f16, bf16, e4m3 or a power of two: e8m0, the next one that clips nothing, or
+// mx, e8m0 by OCP's rule for MX formats, 2^(floor(log2 absmax) - floor(log2 top)), which clips. Or
+// of two levels, e4m3*f32: a tile's e4m3 under one f32 for the tensor, as in NVFP4.
 struct QuantSpec {
   enum class Timing : uint8_t { static_, dynamic };
 
@@ -20,7 +23,7 @@ struct QuantSpec {
   std::string format = "i8";
   int64_t tile_rows = 0, tile_cols = 0;
   Timing timing = Timing::static_;
-  std::string scale = "f32";  // f32 f16 bf16 e8m0 e4m3
+  std::string scale = "f32";  // f32 f16 bf16 e8m0 e4m3 mx e4m3*f32
   bool zero_point = false;    // integer formats only
 
   // Throws Error{invalid_argument} naming the part that is wrong and what is allowed.
@@ -30,6 +33,8 @@ struct QuantSpec {
   void validate() const;
   bool operator==(const QuantSpec&) const = default;
 
+  // Whether tiles' scales stand under one for the tensor (e4m3*f32).
+  bool has_tensor_scale() const { return scale == "e4m3*f32"; }
   // Scale tensor's shape for a rows x cols matrix: [ceil(rows/tile_rows), cols/tile_cols], 1 where
   // the tile is the whole extent. Throws when a group does not divide cols.
   std::vector<int64_t> scale_shape(int64_t rows, int64_t cols) const;

@@ -87,11 +87,12 @@ RandomStore::RandomStore(const Family& family, const Config& config, DType dtype
   if (!scheme_) return;
   QuantSpec whole = scheme_->weight;
   whole.tile_rows = whole.tile_cols = 0;
-  whole.zero_point = false;
+  whole.zero_point = whole.format[0] == 'u';  // which have none without
   whole.scale = "f32";
   const QuantizedTensor q = quantize(drawn, whole, MatrixView::weight);
   codes_ = repeated(q.codes, elements);
   code_scale_ = q.scale.as<float>()[0];
+  if (whole.zero_point) code_zero_point_ = q.zero_point.as<float>()[0];
 }
 
 std::vector<std::string> RandomStore::names() const {
@@ -130,11 +131,17 @@ std::optional<QuantizedLayer> RandomStore::quantized(const std::string& layer) c
   const Tensor scale = Tensor::from(std::vector<float>(count, code_scale_), scales);
   QuantizedLayer result{{.spec = scheme_->weight,
                          .codes = piece(codes_, entry.shape, entry.index),
-                         .scale = scale.to(*find_dtype(scheme_->weight.scale)),
+                         .scale = scale.to(scale_format(scheme_->weight)),
                          .zero_point = {}},
                         scheme_->activation,
                         {}};
-  if (scheme_->weight.zero_point) result.weight.zero_point = Tensor::zeros(DType::f32, scales);
+  if (scheme_->weight.zero_point) {
+    result.weight.zero_point = Tensor::from(std::vector<float>(count, code_zero_point_), scales);
+  }
+  if (scheme_->weight.has_tensor_scale()) {  // all of it: a tile's scale is 1
+    result.weight.scale = Tensor::from(std::vector<float>(count, 1), scales).to(DType::e4m3);
+    result.weight.tensor_scale = Tensor::from({code_scale_}, {1, 1});
+  }
   if (scheme_->activation) result.input_scale = input_scale(*scheme_->activation);
   return result;
 }

@@ -43,7 +43,7 @@ class RandomStore : public WeightStore {
   std::optional<Scheme> scheme_;
   std::optional<AttentionScheme> attention_;
   Tensor values_, codes_, ones_;
-  float code_scale_ = 1;
+  float code_scale_ = 1, code_zero_point_ = 0;
 };
 
 // The config of a published model by its name ("flux.1-dev", "flux.1-schnell"). Error lists them.

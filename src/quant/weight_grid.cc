@@ -28,7 +28,6 @@ QuantSpec symmetric(QuantSpec spec) {
 WeightGrid::WeightGrid(const QuantSpec& spec, const Matrix& weight)
     : spec_(spec),
       format_(*find_dtype(spec.format)),
-      scale_format_(*find_dtype(spec.scale)),
       rows_(weight.rows()),
       cols_(weight.cols()),
       rows_each_(std::max<int64_t>(1, spec.tile_rows ? spec.tile_rows : rows_)),
@@ -36,7 +35,8 @@ WeightGrid::WeightGrid(const QuantSpec& spec, const Matrix& weight)
   const QuantizedTensor q = quantize(to_tensor(weight), spec, MatrixView::weight, "weight");
   row_tiles_ = q.scale.dim(0);
   col_tiles_ = q.scale.dim(1);
-  scale_ = q.scale.to_floats();
+  scale_ = whole_scale(q).to_floats();
+  if (spec.has_tensor_scale()) tensor_scale_ = q.tensor_scale.as<float>()[0];
   if (spec.zero_point) zero_ = q.zero_point.to_floats();
   const int bits = info(format_).bits;
   const bool is_unsigned = spec.format[0] == 'u';
@@ -51,7 +51,11 @@ WeightTile WeightGrid::extents(int64_t tile) const {
 
 float WeightGrid::storable(int64_t tile, float scale) const {
   if (!(scale > 0) || !std::isfinite(scale)) return this->scale(tile);
-  return scale_for_absmax(symmetric(spec_), scale * top_code(spec_));
+  const float absmax = scale * top_code(spec_);
+  if (spec_.has_tensor_scale()) {
+    return tile_scale_for_absmax(spec_, absmax, tensor_scale_) * tensor_scale_;
+  }
+  return scale_for_absmax(symmetric(spec_), absmax);
 }
 
 void WeightGrid::set_range(int64_t tile, float low, float high) {
@@ -120,9 +124,13 @@ Matrix WeightGrid::values(const Matrix& codes) const {
 
 QuantizedTensor WeightGrid::pack(const Matrix& codes, const Shape& shape) const {
   const Shape tiles{row_tiles_, col_tiles_};
-  return {spec_, to_tensor(codes).reshaped(shape).to(format_),
-          Tensor::from(scale_, tiles).to(scale_format_),
-          spec_.zero_point ? Tensor::from(zero_, tiles) : Tensor()};
+  std::vector<float> scale = scale_;
+  for (float& s : scale) s /= tensor_scale_;  // within a unit of what is stored, and rounded to it
+  QuantizedTensor q{spec_, to_tensor(codes).reshaped(shape).to(format_),
+                    Tensor::from(scale, tiles).to(scale_format(spec_)),
+                    spec_.zero_point ? Tensor::from(zero_, tiles) : Tensor()};
+  if (spec_.has_tensor_scale()) q.tensor_scale = Tensor::from({tensor_scale_}, {1, 1});
+  return q;
 }
 
 }  // namespace octavo

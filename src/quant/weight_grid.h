@@ -51,9 +51,10 @@ class WeightGrid {
   void round_scaled(float* values, int64_t n) const;
 
   QuantSpec spec_;
-  DType format_, scale_format_;
+  DType format_;
   int64_t rows_, cols_, rows_each_, cols_each_, row_tiles_, col_tiles_;
   float low_ = 0, high_ = 0;  // codes of integer formats
+  float tensor_scale_ = 1;    // part of all in scale_
   std::vector<float> scale_, zero_;
 };
 

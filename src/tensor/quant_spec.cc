@@ -15,7 +15,7 @@ using Names = std::span<const std::string_view>;
 constexpr std::string_view kFormats[] = {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i7",
                                          "i6",   "i5",   "i4",   "i3",   "i2",   "u8", "u7",
                                          "u6",   "u5",   "u4",   "u3",   "u2",   "u1"};
-constexpr std::string_view kScales[] = {"f32", "f16", "bf16", "e8m0", "e4m3"};
+constexpr std::string_view kScales[] = {"f32", "f16", "bf16", "e8m0", "e4m3", "mx", "e4m3*f32"};
 constexpr std::string_view kTimings[] = {"static", "dynamic"};
 constexpr std::string_view kForm =
     "format/ROWSxCOLS/static|dynamic/scale[/zp], as in i8/1x*/dynamic/f32";
@@ -98,6 +98,12 @@ void QuantSpec::validate() const {
   OCTAVO_CHECK(!zero_point || !is_float(*find_dtype(format)),
                "spec '{}': zp needs an integer format (i2 to i8, u1 to u8), not {}", text(),
                format);
+  OCTAVO_CHECK(!zero_point || (scale != "mx" && !has_tensor_scale()),
+               "spec '{}': zp needs a plain scale, not {}", text(), scale);
+  OCTAVO_CHECK(!has_tensor_scale() || tile_cols != 0,
+               "spec '{}': {} has a scale for groups of columns under one for the tensor; name the "
+               "group, as in 1x16",
+               text(), scale);
   OCTAVO_CHECK(zero_point || format[0] != 'u',
                "spec '{}': {} has no codes below 0; add /zp for a zero point", text(), format);
 }

@@ -23,6 +23,13 @@ DType codes_format(const QuantSpec& spec) { return *find_dtype(spec.format); }
 // |v| <= kWholeLimit, to the nearest integer.
 float round_even(float v) { return (v + kWhole) - kWhole; }
 
+constexpr float kMostE4M3 = 448;
+
+// 2^floor(log2 v) of a normal number > 0.
+float floor_to_power(float v) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(v) & 0x7f800000u);
+}
+
 // s > 0, to the nearest value of the format (e8m0: the next), never 0 or infinite.
 float round_scale(DType format, float s) {
   if (format == DType::e8m0) {
@@ -72,7 +79,7 @@ void write_codes(const Tensor& source, MatrixView view, QuantizedTensor& q) {
   const DType format = q.codes.dtype();
   const MatrixRows m(format, q.codes.shape(), view);
   const Tiles tiles(q.spec, m.rows, m.cols);
-  const Tensor scale = q.scale.to(DType::f32);
+  const Tensor scale = whole_scale(q);
   const float limit = is_float(format) ? top_code(q.spec) : kWholeLimit;
   auto* codes = static_cast<std::byte*>(q.codes.mutable_data());
   m.for_each_row([&](int64_t r) {
@@ -99,21 +106,32 @@ void check_source(const Tensor& source, std::string_view what) {
 
 QuantizedTensor allocate(const Tensor& source, const QuantSpec& spec, const Tiles& tiles) {
   return {spec, Tensor::empty(codes_format(spec), source.shape()),
-          Tensor::empty(*find_dtype(spec.scale), tiles.shape()),
+          Tensor::empty(scale_format(spec), tiles.shape()),
           spec.zero_point ? Tensor::empty(DType::f32, tiles.shape()) : Tensor()};
+}
+
+// The tensor's scale into q, of two-level specs; 1 otherwise.
+float choose_tensor_scale(const std::vector<KeyRange>& ranges, QuantizedTensor& q) {
+  if (!q.spec.has_tensor_scale()) return 1;
+  KeyRange all;
+  for (const KeyRange& range : ranges) all.merge(range);
+  const float scale = tensor_scale_for_absmax(q.spec, all.max());
+  q.tensor_scale = Tensor::from({scale}, {1, 1});
+  return scale;
 }
 
 // Fills q.scale and q.zero_point.
 void choose_scales(const std::vector<KeyRange>& ranges, QuantizedTensor& q) {
   const DType scale_format = q.scale.dtype();
   const float top = top_code(q.spec), low = static_cast<float>(lowest(q.codes.dtype()));
-  const float levels = top - low;
+  const float levels = top - low, tensor_scale = choose_tensor_scale(ranges, q);
   std::vector<float> scales(ranges.size());
   parallel_for(static_cast<int64_t>(ranges.size()), kTileGrain, [&](int64_t begin, int64_t end) {
     for (auto t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
       const float min = ranges[t].min(), max = ranges[t].max();
       if (!q.spec.zero_point) {
-        scales[t] = round_scale(scale_format, std::max(max, kFloor) / top);
+        scales[t] = q.spec.has_tensor_scale() ? tile_scale_for_absmax(q.spec, max, tensor_scale)
+                                              : scale_for_absmax(q.spec, max);
         continue;
       }
       scales[t] = round_scale(scale_format, std::max(max - min, kFloor) / levels);
@@ -136,9 +154,36 @@ std::pair<int64_t, int64_t> matrix_extents(const Shape& shape, MatrixView view) 
 
 float top_code(const QuantSpec& spec) { return static_cast<float>(info(codes_format(spec)).max); }
 
+DType scale_format(const QuantSpec& spec) {
+  if (spec.has_tensor_scale()) return DType::e4m3;
+  return spec.scale == "mx" ? DType::e8m0 : *find_dtype(spec.scale);
+}
+
+Tensor whole_scale(const QuantizedTensor& q) {
+  if (!q.tensor_scale.has_data()) return q.scale.to(DType::f32);
+  std::vector<float> scales = q.scale.to_floats();
+  for (float& s : scales) s *= q.tensor_scale.as<float>()[0];
+  return Tensor::from(scales, q.scale.shape());
+}
+
 float scale_for_absmax(const QuantSpec& spec, float absmax) {
-  OCTAVO_ASSERT(!spec.zero_point && absmax >= 0 && std::isfinite(absmax));
-  return round_scale(*find_dtype(spec.scale), std::max(absmax, kFloor) / top_code(spec));
+  OCTAVO_ASSERT(!spec.zero_point && !spec.has_tensor_scale());
+  OCTAVO_ASSERT(absmax >= 0 && std::isfinite(absmax));
+  const float top = top_code(spec), largest = std::max(absmax, kFloor);
+  // Both powers of two: the quotient is exact.
+  if (spec.scale == "mx") return floor_to_power(largest) / floor_to_power(top);
+  return round_scale(scale_format(spec), largest / top);
+}
+
+float tensor_scale_for_absmax(const QuantSpec& spec, float absmax) {
+  OCTAVO_ASSERT(spec.has_tensor_scale() && absmax >= 0 && std::isfinite(absmax));
+  return std::max(absmax, kFloor) / (top_code(spec) * kMostE4M3);
+}
+
+float tile_scale_for_absmax(const QuantSpec& spec, float absmax, float tensor_scale) {
+  OCTAVO_ASSERT(spec.has_tensor_scale() && absmax >= 0 && std::isfinite(absmax));
+  if (absmax == 0) return 1;
+  return round_scale(DType::e4m3, absmax / (top_code(spec) * tensor_scale));
 }
 
 QuantizedTensor quantize(const Tensor& source, const QuantSpec& spec, MatrixView view,
@@ -162,9 +207,12 @@ QuantizedTensor quantize_with_scale(const Tensor& source, const QuantSpec& spec,
   OCTAVO_CHECK(!spec.zero_point, "{}: '{}' needs a zero point beside the scale", what, spec.text());
   const MatrixRows m(source.dtype(), source.shape(), view);
   const Tiles tiles(spec, m.rows, m.cols);
-  OCTAVO_CHECK(name(scale.dtype()) == spec.scale && scale.shape() == tiles.shape(),
+  OCTAVO_CHECK(!spec.has_tensor_scale(), "{}: '{}' needs a scale for the tensor beside the tiles'",
+               what, spec.text());
+  OCTAVO_CHECK(scale.dtype() == scale_format(spec) && scale.shape() == tiles.shape(),
                "{}: scale is {} {}; '{}' needs {} {}", what, name(scale.dtype()),
-               to_string(scale.shape()), spec.text(), spec.scale, to_string(tiles.shape()));
+               to_string(scale.shape()), spec.text(), name(scale_format(spec)),
+               to_string(tiles.shape()));
   for (const float s : scale.to_floats()) {
     OCTAVO_CHECK(s > 0 && std::isfinite(s), "{}: scale {} is not a positive finite number", what,
                  s);
@@ -180,7 +228,7 @@ Tensor dequantize(const QuantizedTensor& q, MatrixView view) {
   const DType format = q.codes.dtype();
   const MatrixRows m(format, q.codes.shape(), view);
   const Tiles tiles(q.spec, m.rows, m.cols);
-  const Tensor scale = q.scale.to(DType::f32);
+  const Tensor scale = whole_scale(q);
   Tensor out = Tensor::empty(DType::f32, q.codes.shape());
   const auto* codes = static_cast<const std::byte*>(q.codes.data());
   m.for_each_row([&](int64_t r) {

@@ -241,7 +241,8 @@ void add_quantization_cases(CaseList& list) {
          {"i8/1x*/dynamic/f32", "i8/*x*/dynamic/f32", "i8/*x*/static/f32", "i8/1x16/dynamic/f16",
           "e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32", "e5m2/*x*/dynamic/f32",
           "i4/1x16/dynamic/bf16", "e2m1/1x16/dynamic/e4m3", "e3m2/1x*/dynamic/e8m0",
-          "e2m2/*x*/static/f32"}) {
+          "e2m2/*x*/static/f32", "e2m1/1x16/dynamic/e4m3*f32", "e4m3/1x8/dynamic/mx",
+          "e5m2/1x16/dynamic/mx", "i5/1x16/dynamic/f32"}) {
       add_quantize(list, spec, {2, 17, 64}, dtype, Data::zero_rows, false);
       add_quantize(list, spec, {257, 16}, dtype, Data::outliers, false);
       add_quantize(list, spec, {2, 0, 16}, dtype, Data::normal, false);
@@ -282,6 +283,8 @@ void add_quantized_product_cases(CaseList& list) {
                                        {2, 65, 3, 17},
                                        {1, 0, 8, 8},
                                        {2, 64, 256, 96}}) {
+  add_dequantize(list, "i5/1x32/static/f16", {5, 64}, DType::f16, true);
+  add_dequantize(list, "u3/1x9/static/f16/zp", {5, 2, 3, 3}, DType::f16, true);
         add_quantized_linear(list,
                              {.x_spec = x, .w_spec = w, .batch = b, .rows = m, .k = k, .n = n});
       }
@@ -293,7 +296,8 @@ void add_quantized_product_cases(CaseList& list) {
       {"i4/1x16/static/bf16/zp", DType::bf16}, {"e4m3/1x*/static/f32", DType::f32},
       {"e4m3/*x*/static/f32", DType::f32},     {"e5m2/1x*/static/f32", DType::f32},
       {"e3m2/1x*/static/f32", DType::f32},     {"e2m2/1x*/static/f32", DType::f32},
-      {"e2m1/1x16/static/e4m3", DType::e4m3},  {"e2m1/1x32/static/e8m0", DType::e8m0}};
+      {"e2m1/1x16/static/e4m3", DType::e4m3},  {"e2m1/1x32/static/e8m0", DType::e8m0},
+      {"i6/1x32/static/f16", DType::f16},      {"u2/1x32/static/f16/zp", DType::f16}};
   for (const auto& [w, scale] : weights) {
     for (const DType x : {DType::f32, DType::bf16, DType::f16}) {
       const std::string to(name(x));
@@ -308,7 +312,8 @@ void add_quantized_product_cases(CaseList& list) {
                                   .w_scale = scale});
     }
     for (const char* x : {"e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32", "i8/1x*/dynamic/f32",
-                          "i8/1x16/dynamic/f32"}) {
+                          "i8/1x16/dynamic/f32", "i4/1x*/dynamic/f32", "e4m3/1x32/dynamic/mx",
+                          "e2m1/1x16/dynamic/e4m3*f32"}) {
       if (x[0] == 'i' && std::string(w) == w_row) continue;  // above
       add_quantized_linear(list, {.x_spec = x, .w_spec = w, .w_scale = scale});
       add_quantized_linear(

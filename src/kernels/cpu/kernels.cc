@@ -78,6 +78,7 @@ const Kernel* const kRows[] = {
     &cpu::kQuantizedLinearI8ViaF32,
     &cpu::kQuantizedLinearWeightOnly,
     &cpu::kQuantizedLinearEmulated,
+    &cpu::kQuantizedLinearWidened,
     &cpu::kQuantizedLinearRef,
     &cpu::kQuantizedConv2dI8Onednn,
     &cpu::kQuantizedConv2dI8ViaF32,

@@ -10,6 +10,7 @@ extern const Kernel kQuantizedLinearI8Onednn;
 extern const Kernel kQuantizedLinearI8ViaF32;
 extern const Kernel kQuantizedLinearWeightOnly;
 extern const Kernel kQuantizedLinearEmulated;
+extern const Kernel kQuantizedLinearWidened;
 
 extern const Kernel kAttentionF32Onednn;
 extern const Kernel kNormModulateHwy;

@@ -37,7 +37,7 @@ Epilogue make_epilogue(const Call& call, const Buffers& buffers, const ProductSt
 
 Gemm make_gemm(const Call& call, const ProductState& state) {
   const int64_t rows = leading_rows(shape_of(call, state.inputs.x));
-  const DType type = call.inputs[state.inputs.x]->dtype;
+  const DType type = state.x_is_widened ? DType::f32 : call.inputs[state.inputs.x]->dtype;
   if (state.out.mode != OutMode::dynamic_row) return Gemm(state.weights, type, rows);
   return Gemm(state.weights, type, rows, kDynamicRows);
 }
@@ -126,7 +126,7 @@ size_t product_workspace(const Call& call, const KernelState* state) {
 }
 
 void run_product(const Call& call, const Buffers& buffers, const ProductState& state,
-                 const float* x_scale, int64_t x_scale_stride) {
+                 const float* x_scale, int64_t x_scale_stride, const float* widened_x) {
   static constexpr float kOne = 1;
   const ProductInputs& in = state.inputs;
   const OutQuant& out = state.out;
@@ -135,7 +135,7 @@ void run_product(const Call& call, const Buffers& buffers, const ProductState& s
   Epilogue e = make_epilogue(call, buffers, state, rows);
   e.x_scale = x_scale ? x_scale : e.w_scale ? &kOne : nullptr;
   e.x_scale_stride = x_scale ? x_scale_stride : 0;
-  const void* x = buffers.inputs[in.x];
+  const void* x = state.x_is_widened ? widened_x : buffers.inputs[in.x];
   auto* scale = out.mode == OutMode::plain ? nullptr : static_cast<float*>(buffers.outputs[1]);
   switch (out.mode) {
     case OutMode::plain:

@@ -24,13 +24,14 @@ struct ProductState : KernelState {
   Tensor w_scale, bias;  // f32[n], or empty
   Activation activation;
   OutQuant out;
+  bool x_is_widened = false;  // run_product() is given x as f32, whatever the operand's type
 };
 
 // Constants, types, activation and out_spec that the fused epilogue needs.
 Verdict supports_product(const Call& call, const ProductInputs& inputs);
 size_t product_workspace(const Call& call, const KernelState* state);
-// x_scale: one value (stride 0) or one a row (1), or nullptr: 1.
+// x_scale: one value (stride 0) or one a row (1), or nullptr: 1. widened_x: of x_is_widened.
 void run_product(const Call& call, const Buffers& buffers, const ProductState& state,
-                 const float* x_scale, int64_t x_scale_stride);
+                 const float* x_scale, int64_t x_scale_stride, const float* widened_x = nullptr);
 
 }  // namespace octavo::cpu

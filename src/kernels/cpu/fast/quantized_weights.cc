@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "tensor/codec.h"
+
 namespace octavo::cpu {
 namespace {
 
@@ -68,6 +72,24 @@ Verdict supports_integer_sums(const Call& call) {
     return Verdict::no("int32 sums could overflow");
   }
   return Verdict::yes();
+}
+
+void dequantize_x(const Call& call, const void* codes, const float* scale, float* dst) {
+  const QuantSpec spec = *x_spec(call);
+  const DType format = call.inputs[kX]->dtype;
+  const auto [rows, cols] = matrix_extents(shape_of(call, kX), MatrixView::activation);
+  const int64_t across = spec.scale_shape(rows, cols)[1];
+  const int64_t tile_rows = spec.tile_rows ? spec.tile_rows : std::max<int64_t>(rows, 1);
+  const int64_t tile_cols = spec.tile_cols ? spec.tile_cols : std::max<int64_t>(cols, 1);
+  const auto* from = static_cast<const std::byte*>(codes);
+  for_rows(rows, 2 * cols, [&, cols = cols](int64_t r) {
+    float* row = dst + r * cols;
+    decode_row(format, from + r * row_bytes(format, cols), row, cols);
+    const float* scales = scale + r / tile_rows * across;
+    for (int64_t c = 0; c < cols; c += tile_cols, ++scales) {
+      for (int64_t i = c; i < c + tile_cols; ++i) row[i] *= *scales;
+    }
+  });
 }
 
 int64_t x_scale_stride(const Call& call) {

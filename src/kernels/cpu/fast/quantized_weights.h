@@ -14,6 +14,8 @@ Tensor row_scales(const Call& call);
 Tensor decoded_weights(const Call& call);
 // Codes of x and w are i8, without zero points or scales along k, and int32 holds their sums.
 Verdict supports_integer_sums(const Call& call);
+// x's codes times their scales, f32 of x's shape, into dst.
+void dequantize_x(const Call& call, const void* codes, const float* scale, float* dst);
 // The step from x_scale to x_scale of the next row: 0 or 1.
 int64_t x_scale_stride(const Call& call);
 

@@ -1,5 +1,6 @@
 #include "kernels/cpu/ref/quantize_matrix.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -35,9 +36,19 @@ float absmax_of_tile(const Tiles& t, const float* src, int64_t tile) {
   return std::bit_cast<float>(bits);
 }
 
+// Every tile's absmax in `scale` -> its scale.
+void scales_of_tiles(const QuantSpec& spec, int64_t count, float* scale) {
+  const float top = count == 0 ? 0 : *std::max_element(scale, scale + count);
+  const float whole = spec.has_tensor_scale() ? tensor_scale_for_absmax(spec, top) : 1;
+  for (int64_t t = 0; t < count; ++t) {
+    scale[t] = spec.has_tensor_scale() ? tile_scale_for_absmax(spec, scale[t], whole) * whole
+                                       : scale_for_absmax(spec, scale[t]);
+  }
+}
+
 // `run` elements from `at` share a packed row; blocks are whole bytes.
-void encode_run(const Tiles& t, DType format, const float* src, const float* scale, int64_t at,
-                int64_t run, std::byte* dst) {
+void encode_run(const Tiles& t, DType format, const float* src, const float* scale, float limit,
+                int64_t at, int64_t run, std::byte* dst) {
   constexpr int64_t kBlock = 1024;
   float scaled[kBlock];
   for (int64_t begin = 0; begin < run; begin += kBlock) {
@@ -46,6 +57,7 @@ void encode_run(const Tiles& t, DType format, const float* src, const float* sca
       const int64_t at_i = at + begin + i;
       const int64_t tile = at_i / t.cols / t.tile_rows * t.across + at_i % t.cols / t.tile_cols;
       scaled[i] = src[at_i] / scale[tile];
+      if (std::fabs(scaled[i]) > limit) scaled[i] = std::copysign(limit, scaled[i]);
     }
     encode_row(format, scaled, dst + row_bytes(format, begin), count);
   }
@@ -89,13 +101,17 @@ void quantize_matrix(const Call& call, const QuantSpec& spec, MatrixView view, c
       OCTAVO_CHECK_CODE(not_finite, std::isfinite(absmax),
                         "[{}] NaN or infinity among the values to quantize as {}", call.name,
                         spec.text());
-      scale[tile] = scale_for_absmax(spec, absmax);
+      scale[tile] = absmax;
     });
+    scales_of_tiles(spec, tile_count, scale);
   }
   const int64_t run = last_dim(codes.shape), run_bytes = row_bytes(codes.dtype, run);
   auto* out = static_cast<std::byte*>(buffers.outputs[0]);
+  // Scales by OCP's rule leave up to a bit's worth of values beyond the format, e5m2's infinity
+  // too.
+  const float limit = spec.scale == "mx" ? top_code(spec) : INFINITY;
   for_rows(run == 0 ? 0 : element_count(codes.shape) / run, run * 8, [&](int64_t row) {
-    encode_run(tiles, codes.dtype, src, scale, row * run, run, out + row * run_bytes);
+    encode_run(tiles, codes.dtype, src, scale, limit, row * run, run, out + row * run_bytes);
   });
 }
 
