@@ -11,7 +11,6 @@
 namespace octavo {
 namespace {
 
-constexpr double kDamping = 0.01;
 constexpr int64_t kRows = 32;    // of the weight, worked on together: one vector of the inner loops
 constexpr int64_t kBlock = 64;   // columns between updates of the rest; a multiple of 4
 constexpr int kRefinements = 2;  // refit and descent, each so often
@@ -21,7 +20,7 @@ constexpr float kLeastRatio = 0.3f, kMostRatio = 3;
 
 // What all rows share.
 struct Quadratic {
-  Matrix hessian;              // damped, [cols, cols]
+  Matrix hessian;              // [cols, cols]
   Vector diagonal;             // its
   std::vector<int64_t> order;  // of rounding: place -> column
   Matrix factor;               // upper U, H^-1 = U^T U, of the columns in that order
@@ -40,9 +39,8 @@ Matrix inverse_factor(const MatrixD& hessian) {
       .cast<float>();
 }
 
-Quadratic make_quadratic(const MatrixD& hessian, bool by_importance) {
+Quadratic make_quadratic(const MatrixD& h, bool by_importance) {
   Quadratic q;
-  const MatrixD h = damped(hessian);
   q.hessian = h.cast<float>();
   q.diagonal = h.diagonal().cast<float>();
   q.order.resize(static_cast<size_t>(h.rows()));
@@ -259,10 +257,10 @@ class RowBlock {
 
 }  // namespace
 
-MatrixD damped(const MatrixD& hessian) {
+MatrixD damped(const MatrixD& hessian, double damping) {
   MatrixD h = 0.5 * (hessian + hessian.transpose());
   const double mean = h.rows() == 0 ? 0 : h.diagonal().mean();
-  h.diagonal().array() += mean > 0 ? kDamping * mean : 1.0;
+  h.diagonal().array() += mean > 0 ? damping * mean : 1.0;
   return h;
 }
 

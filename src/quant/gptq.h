@@ -19,14 +19,14 @@ namespace octavo {
 // Which weights stay: 1 keeps, 0 is pruned, [rows, cols]. Empty keeps all.
 using Mask = Eigen::Matrix<uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// H with what rounding does to its diagonal: damped by a hundredth of its mean, so that inputs that
-// were never seen do not make it singular.
-MatrixD damped(const MatrixD& hessian);
+// H made symmetric, and `damping` times the mean of its diagonal added to that: inputs that were
+// never seen do not make it singular, and those of other prompts do not cost too much.
+MatrixD damped(const MatrixD& hessian, double damping);
 
-// Codes of `weight` [rows, cols]; the grid's scales may be refitted. `mask`: pruned weights get the
-// code of 0. Where `prune_two_of_four`, the mask is found on the way (SparseGPT, Frantar & Alistarh
-// 2023, arXiv:2301.00774): of four neighbouring columns the two with the least w^2 / U_jj^2 go, and
-// `mask` is written. Same result on any number of threads.
+// Codes of `weight` [rows, cols] under a damped H; the grid's scales may be refitted. `mask`:
+// pruned weights get the code of 0. Where `prune_two_of_four`, the mask is found on the way
+// (SparseGPT, Frantar & Alistarh 2023, arXiv:2301.00774): of four neighbouring columns the two with
+// the least w^2 / U_jj^2 go, and `mask` is written. Same result on any number of threads.
 Matrix gptq_round(const Matrix& weight, const MatrixD& hessian, WeightGrid& grid, Mask& mask,
                   bool prune_two_of_four);
 

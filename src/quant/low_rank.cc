@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "quant/gptq.h"
 
 namespace octavo {
 namespace {
@@ -38,7 +37,7 @@ MatrixD leading_left_vectors(const MatrixD& a, int64_t rank) {
 
 LowRank best_low_rank(const Matrix& weight, const MatrixD& hessian, int64_t rank) {
   OCTAVO_ASSERT(rank >= 1 && rank <= std::min(weight.rows(), weight.cols()));
-  const Eigen::LLT<MatrixD> llt(damped(hessian));
+  const Eigen::LLT<MatrixD> llt(hessian);
   OCTAVO_CHECK_CODE(not_finite, llt.info() == Eigen::Success,
                     "the inputs' second moments are not positive definite after damping");
   const MatrixD w = weight.cast<double>();

@@ -13,6 +13,8 @@ using VectorD = Eigen::VectorXd;
 
 // A weight or rows of activations, of any float type, as f32 [rows, cols].
 Matrix to_matrix(const Tensor& tensor, int64_t rows, int64_t cols);
+// a b, rows of `a` spread over the threads; the result does not depend on their number.
+Matrix multiply(const Matrix& a, const Matrix& b);
 Tensor to_tensor(const Matrix& matrix);  // f32 [rows, cols]
 Tensor to_tensor(const Vector& vector);  // f32 [n]
 

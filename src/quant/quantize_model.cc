@@ -12,6 +12,33 @@
 namespace octavo {
 namespace {
 
+// Codes of fewer than 8 bits lie as rows of the weight's matrix, whatever its shape.
+Tensor matrix_rows(const Tensor& codes) {
+  if (info(codes.dtype()).bits >= 8 || codes.rank() == 2) return codes;
+  const auto [rows, cols] = matrix_extents(codes.shape(), MatrixView::weight);
+  return codes.to(DType::f32).reshaped({rows, cols}).to(codes.dtype());
+}
+
+// How the layer will be stored, known before it is solved.
+LayerForm form_of(const LayerPlan& plan) {
+  LayerForm form;
+  form.scheme = plan.scheme;
+  form.shape = plan.weight_shape;
+  form.steps = plan.scales.steps.has_data() ? plan.scales.steps.elements() : 0;
+  form.rank = plan.how.low_rank;
+  form.rotation = plan.input.rotation;
+  form.shift = plan.input.shift.has_data();
+  form.multiplier = plan.input.multiplier.has_data();
+  form.bias = replaces_bias(plan.how);
+  return form;
+}
+
+const Tensor& scale_of(const QuantizedAttention& attention, const std::string& name) {
+  return name.ends_with(".q_scale")   ? attention.q_scale
+         : name.ends_with(".k_scale") ? attention.k_scale
+                                      : attention.v_scale;
+}
+
 // A tensor of the artifact that is copied as it is.
 struct Kept {
   TensorDecl decl;
@@ -44,12 +71,17 @@ class ArtifactBuilder {
       write_layer(writer, layer, plan);
       progress.step();
     }
+    for (const auto& [module, attention] : plan_.attentions) {
+      for (const TensorDecl& decl : attention_tensors(module, attention.scheme)) {
+        writer.write(decl.name, scale_of(attention, decl.name));
+      }
+    }
     progress.finish();
     writer.finish();
   }
 
  private:
-  // Everything but the quantized weights and what the family never reads.
+  // Everything but what quantized layers bring themselves and what the family never reads.
   void list_kept(const std::string& component) {
     const Family& family = find_family(model_.config(component));
     const WeightStore& store = *stores_.at(component);
@@ -59,9 +91,11 @@ class ArtifactBuilder {
                       [&](const char* pattern) { return glob_match(pattern, name); });
       const std::string full = component + "/" + name;
       const size_t dot = full.rfind('.');
-      const bool quantized = dot != full.npos && full.substr(dot) == ".weight" &&
-                             plan_.layers.count(full.substr(0, dot)) != 0;
-      if (ignorable || quantized) continue;
+      const auto found = plan_.layers.find(full.substr(0, dot));
+      const bool replaced = dot != full.npos && found != plan_.layers.end() &&
+                            (full.substr(dot) == ".weight" ||
+                             (full.substr(dot) == ".bias" && replaces_bias(found->second.how)));
+      if (ignorable || replaced) continue;
       const TensorType type = store.type(name);
       kept_.push_back({{full, type.dtype, type.shape}, component, name});
     }
@@ -87,27 +121,22 @@ class ArtifactBuilder {
         decls.push_back(std::move(decl));
       }
     }
+    for (const auto& [module, attention] : plan_.attentions) {
+      for (TensorDecl& decl : attention_tensors(module, attention.scheme)) {
+        decls.push_back(std::move(decl));
+      }
+    }
     return decls;
   }
 
   void write_layer(SafetensorsWriter& writer, const std::string& layer,
                    const LayerPlan& plan) const {
-    const size_t slash = layer.find('/');
-    const WeightStore& store = *stores_.at(layer.substr(0, slash));
-    const std::string name = layer.substr(slash + 1) + ".weight";
-    const Tensor source = store.tensor(name);
-    const auto [rows, cols] = matrix_extents(source.shape(), MatrixView::weight);
-    const QuantizedTensor q =
-        quantize(source.reshaped({rows, cols}), plan.scheme.weight, MatrixView::weight,
-                 fmt::format("{}: tensor \"{}\"", store.where(name), name));
-    for (const TensorDecl& decl : layer_tensors(layer, {plan.scheme, plan.weight_shape})) {
-      const Tensor& part = decl.name.ends_with(".weight")              ? q.codes
-                           : decl.name.ends_with(".weight_scale")      ? q.scale
-                           : decl.name.ends_with(".weight_zero_point") ? q.zero_point
-                                                                       : plan.input_scale;
+    const WeightStore& store = *stores_.at(layer.substr(0, layer.find('/')));
+    const QuantizedLayer solved = solve_planned(plan_, layer, store);
+    for (const TensorDecl& decl : layer_tensors(layer, form_of(plan))) {
+      const Tensor part = matrix_rows(layer_tensor(solved, decl.name));
       writer.write(decl.name, part.data(), part.bytes());
     }
-    store.release(name);
   }
 
   const ModelSource& model_;
@@ -130,6 +159,10 @@ ArtifactManifest make_manifest(const ModelSource& model, const Recipe& recipe,
   for (const auto& [layer, layer_plan] : plan.layers) {
     manifest.layers[layer] = {layer_plan.scheme, layer_plan.weight_shape};
   }
+  for (const auto& [module, attention] : plan.attentions) {
+    manifest.attentions[module] = attention.scheme;
+  }
+  manifest.format_version = manifest.needed_version();
   for (const char* set : {"known", "novel"}) manifest.prompts[set] = model.prompts(set);
   return manifest;
 }
@@ -138,7 +171,9 @@ ArtifactManifest make_manifest(const ModelSource& model, const Recipe& recipe,
 
 Coverage quantize_model(const std::shared_ptr<const ModelSource>& model, const Recipe& recipe,
                         const Stats* stats, const std::filesystem::path& output) {
-  ModelPlan plan = plan_layers(recipe, *model, stats);
+  // Not owned: it is not needed any longer than this function.
+  const std::shared_ptr<const Stats> borrowed(std::shared_ptr<void>(), stats);
+  ModelPlan plan = plan_layers(recipe, *model, borrowed);
   const ArtifactBuilder builder(*model, plan);
   builder.write(output, make_manifest(*model, recipe, plan, stats));
   return std::move(plan.coverage);

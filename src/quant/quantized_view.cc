@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <deque>
+#include <mutex>
+
 #include "base/check.h"
 #include "base/hash.h"
 #include "quant/layer_plan.h"
@@ -33,14 +37,20 @@ class QuantizingStore : public WeightStore {
   }
 
   std::optional<QuantizedLayer> quantized(const std::string& layer) const override {
-    const LayerPlan* plan = find(layer);
-    if (plan == nullptr) return std::nullopt;
-    const std::string name = layer + std::string(kWeight);
-    QuantizedLayer result{quantize(source_->tensor(name), plan->scheme.weight, MatrixView::weight,
-                                   fmt::format("{}: tensor \"{}\"", source_->where(name), name)),
-                          plan->scheme.activation, plan->input_scale};
-    source_->release(name);
-    return result;
+    if (find(layer) == nullptr) return std::nullopt;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find_if(solved_.begin(), solved_.end(),
+                                    [&](const auto& entry) { return entry.first == layer; });
+    if (found != solved_.end()) return found->second;
+    if (solved_.size() == kRemembered) solved_.pop_front();
+    solved_.emplace_back(layer, solve_planned(*plan_, component_ + "/" + layer, *source_));
+    return solved_.back().second;
+  }
+
+  std::optional<QuantizedAttention> attention(const std::string& module) const override {
+    const auto found = plan_->attentions.find(component_ + "/" + module);
+    if (found == plan_->attentions.end()) return std::nullopt;
+    return found->second;
   }
 
  private:
@@ -55,13 +65,22 @@ class QuantizingStore : public WeightStore {
   std::shared_ptr<const WeightStore> source_;
   std::string component_;
   std::shared_ptr<const ModelPlan> plan_;
+  // Solving is slow, and a layer is asked for more than once while a graph is built.
+  static constexpr size_t kRemembered = 4;
+  mutable std::mutex mutex_;
+  mutable std::deque<std::pair<std::string, QuantizedLayer>> solved_;
 };
+
+// The view outlives what it is made from.
+std::shared_ptr<const Stats> copy_of(const Stats* stats) {
+  return stats == nullptr ? nullptr : std::make_shared<const Stats>(*stats);
+}
 
 class QuantizedView : public ModelSource {
  public:
   QuantizedView(std::shared_ptr<const ModelSource> model, const Recipe& recipe, const Stats* stats)
       : model_(std::move(model)),
-        plan_(std::make_shared<ModelPlan>(plan_layers(recipe, *model_, stats))),
+        plan_(std::make_shared<ModelPlan>(plan_layers(recipe, *model_, copy_of(stats)))),
         recipe_(recipe.text()),
         stats_hash_(plan_->uses_stats ? stats->hash() : "") {}
 

@@ -1,8 +1,11 @@
 #include "quant/recipe.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/glob.h"
 #include "base/text.h"
+#include "quant/attention_plan.h"
 
 namespace octavo {
 namespace {
@@ -24,33 +27,45 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-// "SCHEME [solver=SOLVER]" or "keep" into the rule.
+// Words of a scheme have one letter before their '=': w=SPEC, a=SPEC, q=SPEC.
+bool may_be_scheme(std::string_view word) {
+  const size_t equals = word.find('=');
+  return equals == word.npos || equals == 1;
+}
+
+// "SCHEME WORDS..." or "keep" into the rule.
 void parse_action(std::string_view action, RecipeRule& rule) {
   std::string scheme;
-  bool has_solver = false;
+  unsigned taken = 0;
   for (std::string_view word = take_word(action); !word.empty(); word = take_word(action)) {
-    if (word.starts_with("solver=")) {
-      OCTAVO_CHECK(!has_solver, "a second solver '{}'; a line has one", word);
-      has_solver = true;
-      rule.solver = Solver::parse(word.substr(7));
-    } else {
-      scheme += (scheme.empty() ? "" : " ") + std::string(word);
-    }
+    if (rule.how.take(word, taken)) continue;
+    OCTAVO_CHECK(may_be_scheme(word), "unknown word '{}'; behind a scheme are allowed:\n{}", word,
+                 layer_words_help());
+    scheme += (scheme.empty() ? "" : " ") + std::string(word);
   }
   rule.words = scheme;
   OCTAVO_CHECK(!scheme.empty(), "pattern '{}' has no scheme behind it; expected a scheme or keep",
                rule.pattern);
-  if (scheme != "keep") rule.scheme = find_scheme(scheme);
-  const bool is_static = rule.scheme && rule.scheme->activation &&
-                         rule.scheme->activation->timing == QuantSpec::Timing::static_;
-  OCTAVO_CHECK(is_static || !has_solver,
-               "solver={} has nothing to solve: '{}' has no static activation; leave it out",
-               rule.solver.text(), scheme);
+  if (scheme == "keep") {
+    OCTAVO_CHECK(taken == 0, "'{}' says nothing about a layer that is kept in float; leave it out",
+                 rule.how.text());
+    return;
+  }
+  std::string why;
+  if (names_attention(scheme)) {
+    rule.attention = find_attention_scheme(scheme);
+    why = obstacle(rule.how, *rule.attention);
+  } else {
+    rule.scheme = find_scheme(scheme);
+    why = obstacle(rule.how, *rule.scheme);
+  }
+  OCTAVO_CHECK(why.empty(), "{}", why);
 }
 
 std::string rule_text(const RecipeRule& rule) {
   std::string text = rule.pattern + "  " + rule.words;
-  if (rule.solver != Solver{}) text += " solver=" + rule.solver.text();
+  const std::string how = rule.how.text();
+  if (!how.empty()) text += " " + how;
   if (!rule.note.empty()) text += "  # " + rule.note;
   return text + "\n";
 }
@@ -96,9 +111,23 @@ std::string Recipe::text() const {
   return text;
 }
 
+bool needs_statistics(const Recipe& recipe) {
+  return std::any_of(recipe.rules.begin(), recipe.rules.end(), [](const RecipeRule& rule) {
+    if (rule.attention) return is_static(*rule.attention);
+    return rule.scheme && !statistics_needed(rule.how, *rule.scheme).empty();
+  });
+}
+
 const RecipeRule* Recipe::match(std::string_view layer) const {
   for (const RecipeRule& rule : rules) {
-    if (glob_match(rule.pattern, layer)) return &rule;
+    if (!rule.attention && glob_match(rule.pattern, layer)) return &rule;
+  }
+  return nullptr;
+}
+
+const RecipeRule* Recipe::match_attention(std::string_view attention) const {
+  for (const RecipeRule& rule : rules) {
+    if (!rule.scheme && glob_match(rule.pattern, attention)) return &rule;
   }
   return nullptr;
 }

@@ -164,6 +164,8 @@ void Stats::merge(const Stats& other) {
                "those with {} and {}",
                other.sampling.rows, other.sampling.moment_stride, sampling.rows,
                sampling.moment_stride);
+  OCTAVO_CHECK(!unfinished && !other.unfinished,
+               "statistics of an unfinished calibration cannot be merged; finish it first");
   merge_into(prompts, other.prompts);
   for (const auto& [layer, input] : other.layers) {
     const std::string& here = layers.emplace(layer, input).first->second;

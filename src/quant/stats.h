@@ -54,13 +54,21 @@ struct Sampling {
   bool operator==(const Sampling&) const = default;
 };
 
+// Of a checkpoint between the passes of a calibration (calibrate.h): not to be used otherwise.
+struct Unfinished {
+  int64_t memory = 0, pass = 0;
+  std::vector<std::string> prompts;  // done in this pass, sorted
+  bool operator==(const Unfinished&) const = default;
+};
+
 struct Stats {
   std::string model_hash;            // of the model calibrated
   std::string schedule;              // JSON: sampler, steps, guidance
   std::vector<std::string> prompts;  // done so far, "seed:prompt", sorted
   Sampling sampling;
+  std::optional<Unfinished> unfinished;
   std::map<std::string, LayerStats> inputs;   // by "component/value"
-  std::map<std::string, std::string> layers;  // "component/layer", "component/module.q": its input
+  std::map<std::string, std::string> layers;  // "component/layer", "component/module.attention.q": its input
 
   // The layer's statistics. Errors name the layer when it was never seen, and how it could be.
   const LayerStats& layer(const std::string& layer) const;

@@ -261,17 +261,18 @@ class InputReader {
   const Sampling& sampling_;
 };
 
-void read_prompts(const Config& config, Stats& stats) {
+std::vector<std::string> read_prompts(const Config& config) {
+  std::vector<std::string> result;
   const Json& prompts = config.json().contains("prompts") ? config.json().at("prompts") : Json();
   if (!prompts.is_array()) config.fail("prompts", "an array of strings");
   for (const Json& prompt : prompts) {
     if (!prompt.is_string()) config.fail("prompts", "an array of strings");
-    stats.prompts.push_back(prompt.get<std::string>());
+    result.push_back(prompt.get<std::string>());
   }
-  const bool ascending =
-      std::is_sorted(stats.prompts.begin(), stats.prompts.end()) &&
-      std::adjacent_find(stats.prompts.begin(), stats.prompts.end()) == stats.prompts.end();
+  const bool ascending = std::is_sorted(result.begin(), result.end()) &&
+                         std::adjacent_find(result.begin(), result.end()) == result.end();
   if (!ascending) config.fail("prompts", "sorted prompts, each once");
+  return result;
 }
 
 void read_layers(const Config& config, Stats& stats) {
@@ -301,20 +302,31 @@ void read_metadata(const SafetensorsFile& file, Stats& stats) {
   stats.schedule = config.get_string("schedule");
   stats.sampling.rows = config.get_int("rows", 0, 1 << 20);
   stats.sampling.moment_stride = config.get_int("moment_stride", 0, 1 << 20);
-  read_prompts(config, stats);
+  stats.prompts = read_prompts(config);
+  if (config.has("unfinished")) {
+    const Config unfinished = config.get_object("unfinished");
+    stats.unfinished =
+        Unfinished{unfinished.get_int("memory", 0, INT64_MAX),
+                   unfinished.get_int("pass", 0, INT32_MAX), read_prompts(unfinished)};
+  }
   read_layers(config, stats);
 }
 
 }  // namespace
 
 void Stats::save(const std::filesystem::path& path) const {
-  const Json json = {{"format_version", kFormatVersion},
-                     {"model_hash", model_hash},
-                     {"schedule", schedule},
-                     {"rows", sampling.rows},
-                     {"moment_stride", sampling.moment_stride},
-                     {"prompts", prompts},
-                     {"layers", Json(layers)}};
+  Json json = {{"format_version", kFormatVersion},
+               {"model_hash", model_hash},
+               {"schedule", schedule},
+               {"rows", sampling.rows},
+               {"moment_stride", sampling.moment_stride},
+               {"prompts", prompts},
+               {"layers", Json(layers)}};
+  if (unfinished) {
+    json["unfinished"] = {{"memory", unfinished->memory},
+                          {"pass", unfinished->pass},
+                          {"prompts", unfinished->prompts}};
+  }
   std::vector<TensorDecl> decls;
   std::map<std::string, InputParts> parts;
   for (const auto& [input, stats] : inputs) {
