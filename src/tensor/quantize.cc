@@ -166,6 +166,13 @@ Tensor whole_scale(const QuantizedTensor& q) {
   return Tensor::from(scales, q.scale.shape());
 }
 
+double bits_per_value(const QuantSpec& spec, int64_t rows, int64_t cols) {
+  const auto codes = static_cast<double>(rows * row_bytes(codes_format(spec), cols) * 8);
+  const int each = info(scale_format(spec)).bits + (spec.zero_point ? 32 : 0);
+  const auto scales = static_cast<double>(element_count(spec.scale_shape(rows, cols)) * each);
+  return (codes + scales + (spec.has_tensor_scale() ? 32 : 0)) / static_cast<double>(rows * cols);
+}
+
 float scale_for_absmax(const QuantSpec& spec, float absmax) {
   OCTAVO_ASSERT(!spec.zero_point && !spec.has_tensor_scale());
   OCTAVO_ASSERT(absmax >= 0 && std::isfinite(absmax));

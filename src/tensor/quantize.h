@@ -34,6 +34,10 @@ DType scale_format(const QuantSpec& spec);
 // f32 [row tiles, col tiles]: both levels in one.
 Tensor whole_scale(const QuantizedTensor& q);
 
+// Bits of storage a value of a rows x cols matrix: codes with their rows' padding, scales, zero
+// points (32 bits each).
+double bits_per_value(const QuantSpec& spec, int64_t rows, int64_t cols);
+
 // The matrix view [rows, cols]: weight = axis 0 x rest, activation = leading axes x last.
 enum class MatrixView : uint8_t { weight, activation };
 std::pair<int64_t, int64_t> matrix_extents(const Shape& shape, MatrixView view);

@@ -48,6 +48,7 @@ void expect_same_weights(const ModelSource& a, const ModelSource& b) {
       EXPECT_EQ(p->activation, q->activation) << name;
       ASSERT_TRUE(same_bytes(p->weight.codes, q->weight.codes)) << name;
       ASSERT_TRUE(same_bytes(p->weight.scale, q->weight.scale)) << name;
+      ASSERT_TRUE(same_bytes(p->weight.tensor_scale, q->weight.tensor_scale)) << name;
       ASSERT_TRUE(same_bytes(p->weight.zero_point, q->weight.zero_point)) << name;
       ASSERT_TRUE(same_bytes(p->input_scale, q->input_scale)) << name;
     }
@@ -102,7 +103,9 @@ TEST_F(QuantizeModel, SameBytesOnAnyThreadCount) {
 
 TEST_F(QuantizeModel, RecipeAndStatsAreInTheViewsHash) {
   const Stats stats = test::made_up_stats(*zoo());
-  Stats other = stats;
+  StepStats& step = other.inputs.begin()->second.steps[0];
+  step.absmax *= 2;
+  step.channel_max[0] = step.absmax;
   other.layers.begin()->second[0].absmax *= 2;
   const auto hash = [&](const char* scheme, const Stats& s) {
     return quantized_view(zoo(), Recipe::for_scheme(scheme, *zoo()), &s)->hash();

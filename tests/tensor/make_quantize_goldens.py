@@ -55,6 +55,14 @@ CASES = [  # spec, view, shape, stored type of the source
     ("i3/1x64/static/f16/zp", "weight", (4, 128), "f32"),
     *((f"u{bits}/1x64/static/f16/zp", "weight", (4, 64), "bf16") for bits in range(8, 0, -1)),
     ("u3/1x*/static/f32/zp", "weight", (4, 3, 3, 3), "f32"),
+    ("e4m3/1x32/static/mx", "weight", (5, 96), "bf16"),
+    ("e5m2/1x32/static/mx", "weight", (5, 96), "f32"),
+    ("e3m2/1x32/static/mx", "weight", (5, 96), "bf16"),
+    ("e2m1/1x32/dynamic/mx", "activation", (2, 3, 64), "f32"),
+    ("i8/1x32/static/mx", "weight", (5, 64), "f32"),
+    ("e2m1/1x16/static/e4m3*f32", "weight", (5, 96), "bf16"),
+    ("e2m1/1x16/static/e4m3*f32", "weight", (1, 32), "f32"),
+    ("e2m1/1x16/dynamic/e4m3*f32", "activation", (2, 3, 48), "f32"),
 ]
 
 
@@ -121,6 +129,20 @@ def quantize(spec, view, x):
         zero = np.clip(lowest - np.rint(low / scale), lowest, lowest + 2**bits - 1)
         out["zero_point"] = zero.astype(F32)
         codes = np.rint(t / scale[..., None, None]) + zero[..., None, None]
+    elif scale_name == "mx":
+        # OCP Microscaling Formats v1.0, 6.3: the largest power of two of the tile by the format's
+        power = np.frexp(np.maximum(np.abs(t).max((2, 3)), floor))[1] - np.frexp(F32(TOP[name]))[1]
+        scale = np.ldexp(F32(1), power).astype(F32)
+        scale_name, codes = "e8m0", t / scale[..., None, None]
+    elif scale_name == "e4m3*f32":
+        # Model-Optimizer's NVFP4QTensor (modelopt/torch/quantization/qtensor/nvfp4_tensor.py)
+        whole = F32(max(np.abs(t).max(), floor)) / F32(6.0 * 448.0)
+        blocks = np.abs(t).max((2, 3)) / (F32(6) * whole)
+        blocks[blocks == 0] = 1
+        blocks = np.clip(blocks, F32(2.0**-9), F32(448)).astype(TYPES["e4m3"])
+        out["tensor_scale"] = whole.reshape(1, 1)
+        scale_name, scale = "e4m3", blocks.astype(F32)
+        codes = t / (scale * whole)[..., None, None]
     else:
         scale = to_scale(scale_name, np.maximum(np.abs(t).max((2, 3)), floor) / F32(TOP[name]))
         codes = t / scale[..., None, None]

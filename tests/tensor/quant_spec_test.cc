@@ -23,9 +23,12 @@ std::vector<QuantSpec> whole_algebra() {
     for (const int64_t rows : {0, 1, 128}) {
       for (const int64_t cols : {0, 16, 3072}) {
         for (const auto timing : {QuantSpec::Timing::static_, QuantSpec::Timing::dynamic}) {
-          for (const char* scale : {"f32", "f16", "bf16", "e8m0", "e4m3"}) {
+          for (const char* scale : {"f32", "f16", "bf16", "e8m0", "e4m3", "mx", "e4m3*f32"}) {
             for (const bool zp : {false, true}) {
               if (zp ? format[0] == 'e' : format[0] == 'u') continue;
+              const bool two_levels = std::string_view(scale) == "e4m3*f32";
+              if (zp && (two_levels || std::string_view(scale) == "mx")) continue;
+              if (two_levels && cols == 0) continue;
               specs.push_back({format, rows, cols, timing, scale, zp});
             }
           }
@@ -43,7 +46,8 @@ TEST(QuantSpecs, EveryOneSurvivesItsTextForm) {
     EXPECT_EQ(QuantSpec::parse(spec.text()).text(), spec.text());
     EXPECT_TRUE(texts.insert(spec.text()).second) << "two specs print as " << spec.text();
   }
-  EXPECT_EQ(texts.size(), (12u + 15u) * 3 * 3 * 2 * 5) << "without and with zero points";
+  EXPECT_EQ(texts.size(), 3u * 2 * (3 * (12 * 6 + 15 * 5) + 2 * 12))
+      << "without and with zero points; two levels with groups";
 }
 
 TEST(QuantSpecs, TextFormIsWhatTheDesignShows) {
@@ -99,6 +103,10 @@ INSTANTIATE_TEST_SUITE_P(
                       BadText{"i8/1x*/static/f64", "scale 'f64'", "f32 f16 bf16 e8m0 e4m3"},
                       BadText{"i8/1x*/static/f32 ", "scale 'f32 '", "f32 f16 bf16 e8m0 e4m3"},
                       BadText{"e4m3/1x*/static/f32/zp", "not e4m3", "i2 to i8, u1 to u8"},
+                      BadText{"e2m1/1x*/static/e4m3*f32", "scale for groups", "1x16"},
+                      BadText{"e2m1/1x16/static/f32*e4m3", "scale 'f32*e4m3'", "mx e4m3*f32"},
+                      BadText{"i4/1x32/static/mx/zp", "plain scale, not mx", "zp"},
+                      BadText{"i4/1x32/static/e4m3*f32/zp", "plain scale, not e4m3*f32", "zp"},
                       BadText{"u4/1x64/static/f16", "u4 has no codes below 0", "/zp"},
                       BadText{"i1/1x64/static/f16", "format 'i1'", kFormatNames},
                       BadText{"u9/1x64/static/f16/zp", "format 'u9'", kFormatNames}));
@@ -142,6 +150,8 @@ TEST(Schemes, TableIsWhatTheNamesMean) {
       {"int8dq", "w=i8/1x*/static/f32 a=i8/1x*/dynamic/f32"},
       {"int8wo", "w=i8/1x*/static/f32"},
       {"fp8wo", "w=e4m3/1x*/static/f32"},
+      {"int6wo", "w=i6/1x64/static/f16"},
+      {"int5wo", "w=i5/1x64/static/f16"},
       {"int4wo", "w=i4/1x64/static/f16"},
       {"int4wo-zp", "w=i4/1x128/static/f16/zp"},
       {"int4dq", "w=i4/1x32/static/f32 a=i8/1x*/dynamic/f32"},
@@ -149,7 +159,21 @@ TEST(Schemes, TableIsWhatTheNamesMean) {
       {"fp5_e2m2", "w=e2m2/1x*/static/f32"},
       {"fp4_e2m1", "w=e2m1/1x*/static/f32"},
       {"fp4_e2m1-g32", "w=e2m1/1x32/static/f16"},
-      {"mxfp8", "w=e4m3/1x32/static/e8m0 a=e4m3/1x32/dynamic/e8m0"},
+      {"uint7wo", "w=u7/1x64/static/f16/zp"},
+      {"uint6wo", "w=u6/1x64/static/f16/zp"},
+      {"uint5wo", "w=u5/1x64/static/f16/zp"},
+      {"uint4wo", "w=u4/1x64/static/f16/zp"},
+      {"uint3wo", "w=u3/1x64/static/f16/zp"},
+      {"uint2wo", "w=u2/1x64/static/f16/zp"},
+      {"uint1wo", "w=u1/1x64/static/f16/zp"},
+      {"w4a8", "w=i4/1x64/static/f16 a=i8/1x*/dynamic/f32"},
+      {"w4a4", "w=i4/1x64/static/f16 a=i4/1x64/dynamic/f32"},
+      {"mxfp8", "w=e4m3/1x32/static/mx a=e4m3/1x32/dynamic/mx"},
+      {"mxfp8-up", "w=e4m3/1x32/static/e8m0 a=e4m3/1x32/dynamic/e8m0"},
+      {"mxfp6", "w=e3m2/1x32/static/mx a=e3m2/1x32/dynamic/mx"},
+      {"mxfp4", "w=e2m1/1x32/static/mx a=e2m1/1x32/dynamic/mx"},
+      {"nvfp4", "w=e2m1/1x16/static/e4m3*f32 a=e2m1/1x16/dynamic/e4m3*f32"},
+      {"nvfp4wo", "w=e2m1/1x16/static/e4m3*f32"},
   };
   ASSERT_EQ(scheme_table().size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -168,7 +192,7 @@ TEST(Schemes, BadOnesAreRefused) {
     EXPECT_EQ(error.code(), ErrorCode::invalid_argument) << text;
     return std::string(error.what());
   };
-  EXPECT_NE(message("int9wo").find("int8wo fp8wo int4wo"), std::string::npos);
+  EXPECT_NE(message("int9wo").find("int8wo fp8wo int6wo int5wo int4wo"), std::string::npos);
   EXPECT_NE(message("").find("expected w=SPEC"), std::string::npos);
   EXPECT_NE(message("i8/1x*/static/f32").find("expected w=SPEC"), std::string::npos);
   EXPECT_NE(message("w=i8/1x*/static").find("3 parts"), std::string::npos);

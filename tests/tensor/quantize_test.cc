@@ -48,7 +48,7 @@ std::vector<Cell> cells_of(const QuantizedTensor& q, int64_t rows, int64_t cols)
 TEST(QuantizeGoldens, EqualsNumpyBitForBit) {
   const test::GoldenFile golden = test::read_goldens("quantize.safetensors");
   const auto about = nlohmann::json::parse(golden.metadata["about"].get<std::string>());
-  ASSERT_GE(about["cases"].size(), 34u);
+  ASSERT_GE(about["cases"].size(), 42u);
   for (size_t n = 0; n < about["cases"].size(); ++n) {
     const auto& c = about["cases"][n];
     SCOPED_TRACE(c.dump());
@@ -62,7 +62,7 @@ TEST(QuantizeGoldens, EqualsNumpyBitForBit) {
     const QuantizedTensor q = quantize(x, spec, view);
     EXPECT_EQ(q.codes.shape(), x.shape());
     EXPECT_EQ(name(q.codes.dtype()), spec.format);
-    EXPECT_EQ(name(q.scale.dtype()), spec.scale);
+    EXPECT_EQ(q.scale.dtype(), scale_format(spec));
     // As bytes of one axis: the golden file has no types for packed codes and 8-bit scales.
     const auto flat = [](const Tensor& t) {
       return Tensor::view(DType::u8, {static_cast<int64_t>(t.bytes())}, t.data(),
@@ -70,6 +70,10 @@ TEST(QuantizeGoldens, EqualsNumpyBitForBit) {
     };
     EXPECT_TRUE(equal_bytes(flat(q.scale), flat(bytes("scale"))));
     EXPECT_TRUE(equal_bytes(flat(q.codes), flat(bytes("codes"))));
+    EXPECT_EQ(q.tensor_scale.has_data(), spec.has_tensor_scale());
+    if (spec.has_tensor_scale()) {
+      EXPECT_TRUE(equal_bytes(q.tensor_scale, bytes("tensor_scale")));
+    }
     EXPECT_EQ(q.zero_point.has_data(), spec.zero_point);
     if (spec.zero_point) {
       EXPECT_TRUE(equal_bytes(q.zero_point, bytes("zero_point")));
@@ -195,7 +199,8 @@ std::vector<std::string> algebra(bool zero_point) {
   for (const char* format : {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i7", "i6", "i5", "i4",
                              "i3", "i2", "u8", "u7", "u5", "u4", "u3", "u2", "u1"}) {
     for (const char* tile : {"*x*", "1x*", "1x16", "4x32", "*x8"}) {
-      for (const char* scale : {"f32", "f16", "bf16", "e8m0", "e4m3"}) {
+      for (const char* scale : {"f32", "f16", "bf16", "e8m0", "e4m3", "mx"}) {
+        if (zero_point && std::string_view(scale) == "mx") continue;
         if (zero_point ? format[0] == 'e' : format[0] == 'u') continue;
         specs.push_back(
             fmt::format("{}/{}/static/{}{}", format, tile, scale, zero_point ? "/zp" : ""));
@@ -255,6 +260,52 @@ TEST(Quantize, PowerOfTwoScalesAreRoundedUp) {
   EXPECT_EQ(scale_for_absmax(spec, 448.00003f), 2);
   EXPECT_EQ(scale_for_absmax(spec, 449 * 0.25f), 0.5f);
   EXPECT_EQ(scale_for_absmax(spec, 0), 0x1p-48f);  // 1e-12 / 448, upwards
+}
+
+// OCP Microscaling Formats v1.0, 6.3: 2^(floor(log2 absmax) - floor(log2 top)).
+TEST(Quantize, ScalesOfMicroscalingFormatsAreRoundedDown) {
+  const QuantSpec fp8 = spec_of("e4m3/1x32/static/mx"), fp4 = spec_of("e2m1/1x32/static/mx");
+  EXPECT_EQ(scale_for_absmax(fp8, 256), 1);
+  EXPECT_EQ(scale_for_absmax(fp8, 511.9f), 1) << "and 511.9 becomes 448";
+  EXPECT_EQ(scale_for_absmax(fp8, 512), 2);
+  EXPECT_EQ(scale_for_absmax(fp4, 4), 1);
+  EXPECT_EQ(scale_for_absmax(fp4, 7.9f), 1);
+  EXPECT_EQ(scale_for_absmax(spec_of("e3m2/1x32/static/mx"), 16), 1);
+  EXPECT_EQ(scale_for_absmax(spec_of("e5m2/1x32/static/mx"), 32768), 1);
+  EXPECT_EQ(scale_for_absmax(spec_of("i8/1x32/static/mx"), 64), 1) << "MXINT8 in units of 1/64";
+  EXPECT_EQ(scale_format(fp8), DType::e8m0);
+  const Tensor x = Tensor::from({511.9f, -3e4f, 1, 0}, {1, 4});
+  EXPECT_THAT(
+      dequantize(quantize(x, spec_of("e5m2/1x*/static/mx"), MatrixView::weight), MatrixView::weight)
+          .to_floats(),
+      ::testing::ElementsAre(512, -28672, 1, 0));
+}
+
+TEST(Quantize, TwoLevelsOfScales) {
+  const QuantSpec spec = spec_of("e2m1/1x2/static/e4m3*f32");
+  // The tensor's scale is 1; tiles of 2688, 0 and 3: 448, 1, and 0.5 of e4m3.
+  const Tensor x = Tensor::from({2688, -400, 0, 0, 3, 0.6f}, {1, 6});
+  const QuantizedTensor q = quantize(x, spec, MatrixView::weight);
+  EXPECT_THAT(q.tensor_scale.to_floats(), ::testing::ElementsAre(1));
+  EXPECT_EQ(q.scale.dtype(), DType::e4m3);
+  EXPECT_THAT(q.scale.to_floats(), ::testing::ElementsAre(448, 1, 0.5f));
+  EXPECT_THAT(dequantize(q, MatrixView::weight).to_floats(),
+              ::testing::ElementsAre(2688, -448, 0, 0, 3, 0.5f));
+  const QuantizedTensor zero =
+      quantize(Tensor::zeros(DType::f32, {1, 6}), spec, MatrixView::weight);
+  EXPECT_GT(zero.tensor_scale.as<float>()[0], 0);
+  EXPECT_EQ(error_of([&] { quantize_with_scale(x, spec, MatrixView::weight, q.scale); }).code(),
+            ErrorCode::invalid_argument);
+}
+
+TEST(Quantize, BitsOfStorage) {
+  const auto bits = [](const char* spec) { return bits_per_value(spec_of(spec), 8, 128); };
+  EXPECT_EQ(bits("i8/*x*/static/f32"), 8 + 32.0 / 1024);
+  EXPECT_EQ(bits("i5/1x64/static/f16"), 5.25);
+  EXPECT_EQ(bits("u3/1x64/static/f16/zp"), 3.75);
+  EXPECT_EQ(bits("e4m3/1x32/static/mx"), 8.25);
+  EXPECT_EQ(bits("e2m1/1x16/static/e4m3*f32"), 4.5 + 32.0 / 1024);
+  EXPECT_EQ(bits_per_value(spec_of("i3/1x*/static/f32"), 2, 5), (2 * 16 + 64) / 10.0) << "padding";
 }
 
 TEST(Quantize, ScalesStayWithinTheirFormat) {
