@@ -27,6 +27,7 @@ struct LayerForm {
   int64_t rotation = 0;  // block of the input's Hadamard transform; 0: none
   bool shift = false, multiplier = false;  // of the input
   bool bias = false;                       // its own, instead of the checkpoint's or of none
+  bool two_of_four = false;                // the codes (tensor/two_of_four.h)
   bool operator==(const LayerForm&) const = default;
 
   static LayerForm of(const QuantizedLayer& layer);
@@ -35,7 +36,8 @@ struct LayerForm {
 };
 
 struct ArtifactManifest {
-  // 2: some attention is quantized, or some layer is more than a scheme.
+  // 2: some attention is quantized, some layer is more than a scheme, or of a format or scale that
+  // came later.
   static constexpr int kFormatVersion = 2;
   int format_version = 1;
   std::string tool_version, recipe, stats_hash, source_hash;
@@ -56,14 +58,15 @@ struct ArtifactManifest {
 
 // The tensors of one quantized layer ("component/layer") in the order in which they are written:
 // codes of 8 bits in the weight's shape, codes of fewer bits as u8 [rows, bytes of a packed row] of
-// the weight's matrix view; scale and zero point [row tiles, column tiles]; input_scale f32 [1, 1]
+// the weight's matrix view, of 2:4 sparse codes the kept ones beside weight_sparse_indices
+// (tensor/two_of_four.h); scale and zero point [row tiles, column tiles]; input_scale f32 [1, 1]
 // or [steps, 1], input_steps f32 [steps]; input_shift and input_multiplier f32 [in]; low_rank_down
 // bf16 [rank, in], low_rank_up bf16 [out, rank]; bias f32 [out]. Error when the form cannot be: the
 // shape is no weight's, a group or a rotation does not divide it, a static activation has tiles.
 std::vector<TensorDecl> layer_tensors(const std::string& layer, const LayerForm& form);
 // The part of a layer that one of its tensors holds, by the tensor's name; the weight's codes are
 // as they are, not packed.
-const Tensor& layer_tensor(const QuantizedLayer& layer, const std::string& name);
+Tensor layer_tensor(const QuantizedLayer& layer, const std::string& name);
 
 // The tensors of one quantized attention ("component/module"): f32 [1, 1] each.
 std::vector<TensorDecl> attention_tensors(const std::string& module, const AttentionScheme& scheme);

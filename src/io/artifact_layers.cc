@@ -8,12 +8,14 @@
 #include "base/text.h"
 #include "tensor/codec.h"
 #include "tensor/quantize.h"
+#include "tensor/two_of_four.h"
 
 namespace octavo {
 namespace {
 
 constexpr const char *kWeight = ".weight", *kWeightScale = ".weight_scale",
                      *kWeightTensorScale = ".weight_tensor_scale",
+                     *kWeightSparseIndices = ".weight_sparse_indices",
                      *kWeightZeroPoint = ".weight_zero_point", *kInputScale = ".input_scale",
                      *kInputSteps = ".input_steps", *kInputShift = ".input_shift",
                      *kInputMultiplier = ".input_multiplier", *kLowRankDown = ".low_rank_down",
@@ -26,6 +28,13 @@ DType code_type(const QuantSpec& spec) { return *find_dtype(spec.format); }
 
 bool is_static(const Scheme& scheme) {
   return scheme.activation && scheme.activation->timing == QuantSpec::Timing::static_;
+}
+
+// The codes as rows of the weight's matrix.
+Tensor matrix_codes(const Tensor& codes) {
+  const auto [rows, cols] = matrix_extents(codes.shape(), MatrixView::weight);
+  if (codes.rank() == 2 || info(codes.dtype()).bits == 8) return codes.reshaped({rows, cols});
+  return codes.to(DType::f32).reshaped({rows, cols}).to(codes.dtype());
 }
 
 // Packed codes of a weight's matrix rows -> packed rows of its last axis, as a Tensor has them.
@@ -54,15 +63,38 @@ Tensor load_codes(const SafetensorsFile& file, const std::string& name, const Qu
   return Tensor::view(format, shape, stored.data(), std::make_shared<Tensor>(stored));
 }
 
+Tensor load_sparse_codes(const SafetensorsFile& file, const std::string& layer,
+                         const LayerForm& form) {
+  const auto [rows, cols] = matrix_extents(form.shape, MatrixView::weight);
+  const QuantSpec& spec = form.scheme.weight;
+  try {
+    const Tensor codes = expand_two_of_four(
+        {load_codes(file, layer + kWeight, spec, two_of_four_kept_shape(rows, cols)),
+         file.tensor(layer + kWeightSparseIndices)},
+        cols);
+    if (form.shape.size() == 2 || info(code_type(spec)).bits == 8)
+      return codes.reshaped(form.shape);
+    return codes.to(DType::f32).reshaped(form.shape).to(codes.dtype());
+  } catch (const Error& error) {
+    OCTAVO_FAIL(bad_file, "{}: tensor \"{}\": {}", file.path().string(),
+                printable(layer + kWeightSparseIndices), error.what());
+  }
+}
+
 std::vector<TensorDecl> weight_decls(const std::string& layer, const LayerForm& form) {
   const auto [rows, cols] = matrix_extents(form.shape, MatrixView::weight);
   const QuantSpec& w = form.scheme.weight;
   const Shape scales = w.scale_shape(rows, cols);
   const DType format = code_type(w);
   const bool packed = info(format).bits < 8;
+  const int64_t stored = form.two_of_four ? cols / 2 : cols;
+  const Shape whole = form.two_of_four ? Shape{rows, stored} : form.shape;
   std::vector<TensorDecl> decls{{layer + kWeight, packed ? DType::u8 : format,
-                                 packed ? Shape{rows, row_bytes(format, cols)} : form.shape},
+                                 packed ? Shape{rows, row_bytes(format, stored)} : whole},
                                 {layer + kWeightScale, scale_format(w), scales}};
+  if (form.two_of_four) {
+    decls.push_back({layer + kWeightSparseIndices, DType::u8, two_of_four_index_shape(rows, cols)});
+  }
   if (w.has_tensor_scale()) decls.push_back({layer + kWeightTensorScale, DType::f32, {1, 1}});
   if (w.zero_point) decls.push_back({layer + kWeightZeroPoint, DType::f32, scales});
   return decls;
@@ -82,6 +114,9 @@ void check_form(const LayerForm& form) {
   OCTAVO_CHECK(form.steps >= 0 && form.steps <= LayerForm::kMaxSteps,
                "there are scales for {} steps, expected at most {}", form.steps,
                LayerForm::kMaxSteps);
+  OCTAVO_CHECK(!form.two_of_four || (cols % 4 == 0 && !form.scheme.weight.zero_point),
+               "2:4 codes need a multiple of 4 columns and no zero point, not {} columns of {}",
+               cols, form.scheme.weight.text());
   const bool linear = form.shape.size() == 2;
   OCTAVO_CHECK(linear || (!form.shift && !form.multiplier && form.rotation == 0 && form.rank == 0),
                "a weight {} is a convolution's, but its input is transformed or it has a low-rank "
@@ -138,7 +173,7 @@ void check_contents(const SafetensorsFile& file, const std::string& name, const 
   if (name.ends_with(kWeightZeroPoint)) {
     return check_zero_points(file, name, code_type(form.scheme.weight));
   }
-  if (name.ends_with(kWeight)) return;
+  if (name.ends_with(kWeight) || name.ends_with(kWeightSparseIndices)) return;
   if (name.ends_with(kWeightTensorScale)) {
     return check_values(file, name, "scale",
                         fmt::format("a number above 0, at most {}", kMostScale),
@@ -165,6 +200,7 @@ LayerForm LayerForm::of(const QuantizedLayer& layer) {
   form.shift = layer.input.shift.has_data();
   form.multiplier = layer.input.multiplier.has_data();
   form.bias = layer.bias.has_data();
+  form.two_of_four = layer.two_of_four;
   return form;
 }
 
@@ -181,7 +217,11 @@ std::vector<TensorDecl> layer_tensors(const std::string& layer, const LayerForm&
   }
 }
 
-const Tensor& layer_tensor(const QuantizedLayer& layer, const std::string& name) {
+Tensor layer_tensor(const QuantizedLayer& layer, const std::string& name) {
+  if (layer.two_of_four && (name.ends_with(kWeight) || name.ends_with(kWeightSparseIndices))) {
+    TwoOfFour sparse = pack_two_of_four(matrix_codes(layer.weight.codes));
+    return name.ends_with(kWeight) ? sparse.kept : sparse.indices;
+  }
   const std::pair<const char*, const Tensor*> kParts[] = {
       {kWeight, &layer.weight.codes},
       {kWeightScale, &layer.weight.scale},
@@ -238,7 +278,10 @@ QuantizedLayer load_layer(const SafetensorsFile& file, const std::string& layer,
   };
   QuantizedLayer result;
   result.weight.spec = form.scheme.weight;
-  result.weight.codes = load_codes(file, layer + kWeight, form.scheme.weight, form.shape);
+  result.two_of_four = form.two_of_four;
+  result.weight.codes = form.two_of_four
+                            ? load_sparse_codes(file, layer, form)
+                            : load_codes(file, layer + kWeight, form.scheme.weight, form.shape);
   result.weight.scale = file.tensor(layer + kWeightScale);
   result.weight.zero_point = read(kWeightZeroPoint, form.scheme.weight.zero_point);
   result.weight.tensor_scale = read(kWeightTensorScale, form.scheme.weight.has_tensor_scale());

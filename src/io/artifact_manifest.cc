@@ -18,6 +18,13 @@ std::string utf8(const std::string& text, const char* key) {
   return text;
 }
 
+// Formats and scales that readers of format_version 1 know.
+bool is_of_version_1(const QuantSpec& spec) {
+  constexpr std::string_view kFormats[] = {"e4m3", "e5m2", "e3m2", "e2m2", "e2m1", "i8", "i4"};
+  return std::find(std::begin(kFormats), std::end(kFormats), spec.format) != std::end(kFormats) &&
+         spec.scale != "mx" && !spec.has_tensor_scale();
+}
+
 void read_layer(const Config& layers, const std::string& name, ArtifactManifest& manifest) {
   const Config layer = layers.get_object(name);
   const std::string scheme = layer.get_string("scheme");
@@ -35,6 +42,7 @@ void read_layer(const Config& layers, const std::string& name, ArtifactManifest&
   form.shift = layer.get_bool_or("input_shift", false);
   form.multiplier = layer.get_bool_or("input_multiplier", false);
   form.bias = layer.get_bool_or("bias", false);
+  form.two_of_four = layer.get_bool_or("two_of_four", false);
 }
 
 // What a plain layer has not is left out.
@@ -46,6 +54,7 @@ Json to_object(const LayerForm& form) {
   if (form.shift) layer["input_shift"] = true;
   if (form.multiplier) layer["input_multiplier"] = true;
   if (form.bias) layer["bias"] = true;
+  if (form.two_of_four) layer["two_of_four"] = true;
   return layer;
 }
 
@@ -75,8 +84,11 @@ std::vector<std::string> read_prompts(const Config& sets, const std::string& set
 }  // namespace
 
 int ArtifactManifest::needed_version() const {
-  const bool plain = std::all_of(layers.begin(), layers.end(),
-                                 [](const auto& layer) { return layer.second.is_plain(); });
+  const bool plain = std::all_of(layers.begin(), layers.end(), [](const auto& layer) {
+    const Scheme& scheme = layer.second.scheme;
+    return layer.second.is_plain() && is_of_version_1(scheme.weight) &&
+           (!scheme.activation || is_of_version_1(*scheme.activation));
+  });
   return plain && attentions.empty() ? 1 : 2;
 }
 

@@ -33,6 +33,8 @@ struct QuantizedLayer {
   InputTransform input = {};
   Tensor low_rank_down = {}, low_rank_up = {};  // bf16 [r, in], [out, r], or empty
   Tensor bias = {};                             // f32 [out] instead of the checkpoint's, or empty
+  // Of any four codes in a row of the weight's matrix two at most are not 0: stored without them.
+  bool two_of_four = false;
 };
 
 // A quantized attention. A scale is f32 [1, 1] where that operand's spec is static, else empty.

@@ -27,6 +27,8 @@ const char* const kSchemes[] = {
     "w=u8/1x4/static/f16/zp",
     "w=u5/1x4/static/f16/zp",
     "w=u1/1x*/static/f32/zp",
+    "w=e4m3/1x4/static/mx",
+    "w=e2m1/1x4/static/e4m3*f32",
 };
 
 // A file with one component "net" of one quantized layer "net/fc" and a bias.
@@ -54,6 +56,7 @@ class ArtifactFile : public testing::Test {
             Tensor::view(decl.dtype, decl.shape, q.codes.data(), std::make_shared<Tensor>(q.codes));
       }
       if (decl.name == "net/fc.weight_scale") tensors_[decl.name] = q.scale;
+      if (decl.name == "net/fc.weight_tensor_scale") tensors_[decl.name] = q.tensor_scale;
       if (decl.name == "net/fc.weight_zero_point") tensors_[decl.name] = q.zero_point;
       if (decl.name == "net/fc.input_scale") tensors_[decl.name] = Tensor::from({0.5f}, {1, 1});
       EXPECT_EQ(tensors_[decl.name].shape(), decl.shape) << decl.name;
@@ -115,6 +118,7 @@ TEST_F(ArtifactFile, RoundTripOfEveryKindOfScheme) {
       EXPECT_EQ(layer->activation, manifest_.layers["net/fc"].scheme.activation);
       EXPECT_TRUE(test::equal_bytes(layer->weight.codes, expected_.codes));
       EXPECT_TRUE(test::equal_bytes(layer->weight.scale, expected_.scale));
+      EXPECT_TRUE(test::equal_bytes(layer->weight.tensor_scale, expected_.tensor_scale));
       if (expected_.spec.zero_point) {
         EXPECT_TRUE(test::equal_bytes(layer->weight.zero_point, expected_.zero_point));
       }
@@ -388,6 +392,77 @@ TEST_F(ArtifactFile, ZeroPointsOffTheGrid) {
     tensors_["net/fc.weight_zero_point"].as_mutable<float>()[2] = bad;
     expect_refused("zero point 2 of tensor \"net/fc.weight_zero_point\"");
   }
+}
+
+TEST_F(ArtifactFile, ZeroPointsOffAnUnsignedGrid) {
+  for (const float bad : {-1.0f, 32.0f, 2.5f}) {
+    make("w=u5/1x*/static/f32/zp", {6, 8});
+    tensors_["net/fc.weight_zero_point"].as_mutable<float>()[2] = bad;
+    expect_refused("a whole number from 0 to 31");
+  }
+}
+
+TEST_F(ArtifactFile, TensorScalesThatAreNone) {
+  for (const float bad : {0.0f, -1.0f, 1e31f, INFINITY, NAN}) {
+    make("w=e2m1/1x4/static/e4m3*f32", {6, 8});
+    EXPECT_EQ(manifest_.needed_version(), 2);
+    tensors_["net/fc.weight_tensor_scale"] = Tensor::from({bad}, {1, 1});
+    expect_refused("scale 0 of tensor \"net/fc.weight_tensor_scale\"");
+  }
+  make("w=e2m1/1x4/static/e4m3*f32", {6, 8});
+  tensors_.erase("net/fc.weight_tensor_scale");
+  expect_refused("\"net/fc.weight_tensor_scale\" is missing");
+}
+
+// Halves of the codes and a bit a weight, for linears and convolutions.
+TEST_F(ArtifactFile, TwoOfFourCodes) {
+  for (const char* scheme : {"w=i8/1x*/static/f32", "w=e4m3/*x*/static/f32", "w=i4/1x4/static/f16",
+                             "w=e2m1/1x4/static/e4m3*f32", "w=i5/1x*/static/f32"}) {
+    for (const Shape& shape : {Shape{6, 8}, Shape{3, 4, 3, 3}, Shape{5, 12, 1, 1}}) {
+      SCOPED_TRACE(fmt::format("{} {}", scheme, to_string(shape)));
+      make(scheme, shape);
+      const auto [rows, cols] = matrix_extents(shape, MatrixView::weight);
+      Tensor pruned = source_.clone();
+      for (int64_t i = 0; i < pruned.elements(); ++i) {
+        if (i % 4 == 1 || i % 4 == 2) pruned.as_mutable<float>()[i] = 0;
+      }
+      QuantizedLayer layer;
+      layer.weight = quantize(pruned, find_scheme(scheme).weight, MatrixView::weight);
+      layer.two_of_four = true;
+      const LayerForm form = manifest_.layers["net/fc"] = LayerForm::of(layer);
+      EXPECT_EQ(manifest_.needed_version(), 2);
+      manifest_.format_version = 2;
+      tensors_.clear();
+      for (const TensorDecl& decl : layer_tensors("net/fc", form)) {
+        const Tensor part = layer_tensor(layer, decl.name);
+        EXPECT_EQ(part.bytes(), Tensor::typed(decl.dtype, decl.shape).bytes()) << decl.name;
+        tensors_[decl.name] =
+            Tensor::view(decl.dtype, decl.shape, part.data(), std::make_shared<Tensor>(part));
+      }
+      EXPECT_EQ(tensors_.at("net/fc.weight").bytes(),
+                static_cast<size_t>(rows * row_bytes(layer.weight.codes.dtype(), cols / 2)));
+      EXPECT_EQ(tensors_.at("net/fc.weight_sparse_indices").shape(),
+                (Shape{rows, (cols / 4 + 1) / 2}));
+      const auto artifact = Artifact::open(save());
+      EXPECT_EQ(artifact->manifest(), manifest_);
+      const auto read = artifact->weights("net")->quantized("fc");
+      EXPECT_TRUE(read->two_of_four);
+      EXPECT_TRUE(test::equal_bytes(read->weight.codes, layer.weight.codes));
+      EXPECT_EQ(artifact->weights("net")->names(), std::vector<std::string>{"fc.weight"});
+      Tensor bad = tensors_.at("net/fc.weight_sparse_indices").clone();
+      bad.as_mutable<uint8_t>()[0] = 0x44 | 0x03;
+      tensors_["net/fc.weight_sparse_indices"] = bad;
+      const auto hostile = Artifact::open(save());
+      const Error error = error_of([&] { hostile->weights("net")->quantized("fc"); });
+      EXPECT_EQ(error.code(), ErrorCode::bad_file);
+      EXPECT_NE(std::string(error.what()).find("places 3 and 1 of four do not ascend"),
+                std::string::npos)
+          << error.what();
+    }
+  }
+  make("w=i4/1x*/static/f16/zp", {6, 8});
+  manifest_.layers["net/fc"].two_of_four = true;
+  expect_refused("no zero point");
 }
 
 TEST_F(ArtifactFile, SurplusTensors) {
