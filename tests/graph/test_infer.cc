@@ -60,6 +60,9 @@ const Accepted kAccepted[] = {
     {"t: f32[32, 8]; x: f32[B, S, 64]",
      "relative_position_bias(t, x) {max_distance = 128, bidirectional = true}", "f32[1, 8, S, S]"},
     {"m: i64[B, S]", "mask_bias(m)", "f32[B, 1, 1, S]"},
+    {"t: f32[B]; s: f32[3]; v: f32[3, 1]", "step_scale(t, s, v)", "f32[B, 1]"},
+    {"x: bf16[B, S, 96]", "hadamard(x) {block = 32}", "bf16[B, S, 96]"},
+    {"x: f32[B, 5]", "hadamard(x) {block = 1}", "f32[B, 5]"},
 };
 
 TEST(Infer, Accepts) {
@@ -151,6 +154,15 @@ const Refused kRefused[] = {
      "relative_position_bias(t, x) {max_distance = 0, bidirectional = true}", "'max_distance'"},
     {"m: e4m3[B, S]", "mask_bias(m)", "expected i64, bool or f32"},
     {"m: i64[B]", "mask_bias(m)", "expected 2 axes"},
+    {"t: bf16[B]; s: f32[3]; v: f32[3, 1]", "step_scale(t, s, v)", "expected f32"},
+    {"t: f32[B]; s: f32[0]; v: f32[0, 1]", "step_scale(t, s, v)", "expected a positive number"},
+    {"t: f32[B]; s: f32[S]; v: f32[S, 1]", "step_scale(t, s, v)", "the number of steps"},
+    {"t: f32[B]; s: f32[3]; v: f32[2, 1]", "step_scale(t, s, v)", "values"},
+    {"x: f32[B, 96]", "hadamard(x) {block = 64}", "a power of two that divides 96"},
+    {"x: f32[B, 96]", "hadamard(x) {block = 3}", "a power of two that divides 96"},
+    {"x: f32[B, 96]", "hadamard(x) {block = 0}", "a power of two that divides 96"},
+    {"x: i8[B, 96]", "hadamard(x) {block = 32}", "expected f32"},
+    {"x: f32[B, S]", "hadamard(x) {block = 32}", "x's last axis"},
 };
 
 TEST(Infer, Refuses) {

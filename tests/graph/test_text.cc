@@ -36,6 +36,8 @@ constexpr const char* kAll = R"(graph "all ops" {
   r1 = rope(heads, cos, sin)
   r2 = qk_norm_rope(heads, h.w, cos, sin) {eps = 1e-06}
   mask = mask_bias(ids)
+  rotated = hadamard(x) {block = 32}
+  present = step_scale(t, c, cs)
   table = reshape(v) {shape = [16, 4]}
   rel = relative_position_bias(table, x) {max_distance = 128, bidirectional = false}
   bias = add(rel, mask)

@@ -43,6 +43,7 @@ bool exact(const Call& call) {
     case Op::embedding:
     case Op::relative_position_bias:
     case Op::mask_bias:
+    case Op::step_scale:
     case Op::quantize:
     case Op::dequantize:
       return true;

@@ -1,6 +1,7 @@
 #include "kernels/naive.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -225,6 +226,22 @@ Floats binary(const Args& a) {
   return y;
 }
 
+Floats hadamard(const Args& a) {
+  const int64_t block = a.call.attrs.get_int("block");
+  const float norm = std::sqrt(static_cast<float>(block));
+  Floats y;
+  for (int64_t i = 0; i < a.outputs(); ++i) {
+    const int64_t first = i / block * block;
+    float v = 0;
+    for (int64_t j = 0; j < block; ++j) {
+      const bool minus = std::popcount(static_cast<uint64_t>((i - first) & j)) % 2 == 1;
+      v += minus ? -a.at(0, first + j) : a.at(0, first + j);
+    }
+    y.push_back(v / norm);
+  }
+  return y;
+}
+
 Floats timestep_embedding(const Args& a) {
   const int64_t dim = a.call.attrs.get_int("dim"), half = dim / 2;
   const float period = -std::log(static_cast<float>(a.real("max_period")));
@@ -274,6 +291,7 @@ const std::map<Op, Floats (*)(const Args&)> kNaive = {
     {Op::mul, binary},
     {Op::div, binary},
     {Op::timestep_embedding, timestep_embedding},
+    {Op::hadamard, hadamard},
 };
 
 FloatCall dequantized_attention(const Call& call, const Inputs& inputs) {

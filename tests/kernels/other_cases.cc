@@ -233,16 +233,40 @@ void add_conditioning_cases(CaseList& list) {
   list.push_back({"mask_bias", [] {
                     return Case{Op::mask_bias, {}, {ids({3, 65}, 3)}, {}, true};
                   }});
+  list.push_back({"step_scale", [] {
+                    return Case{
+                        Op::step_scale,
+                        {},
+                        {Tensor::from({1, 0.25f, 0.26f, -3, 9, 0.5f}, {6}),
+                         Tensor::from({0, 0.5f, 1}, {3}), Tensor::from({0.125f, 3, 7}, {3, 1})},
+                        {1, 2}};
+                  }});
+}
+
+void add_hadamard(CaseList& list, const Shape& shape, int64_t block, DType dtype, Data data) {
+  list.push_back(
+      {fmt::format("hadamard_{}_{}_{}_{}", block, fmt::join(shape, "x"), name(dtype), name(data)),
+       [=] {
+         return Case{Op::hadamard, {{"block", block}}, {values(shape, dtype, 1, data)}};
+       }});
 }
 
 void add_quantization_cases(CaseList& list) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    for (const int64_t block : {1, 2, 4, 8, 16, 32, 128, 512}) {
+      add_hadamard(list, {2, 3, block}, block, dtype, Data::normal);
+    }
+    add_hadamard(list, {2, 17, 96}, 32, dtype, Data::zero_rows);
+    add_hadamard(list, {5, 24}, 8, dtype, Data::outliers);
+    add_hadamard(list, {7, 64}, 64, dtype, Data::nan);
+    add_hadamard(list, {2, 0, 16}, 16, dtype, Data::normal);
+    add_hadamard(list, {64}, 4, dtype, Data::normal);
     for (const char* spec :
          {"i8/1x*/dynamic/f32", "i8/*x*/dynamic/f32", "i8/*x*/static/f32", "i8/1x16/dynamic/f16",
           "e4m3/1x*/dynamic/f32", "e4m3/*x*/static/f32", "e5m2/*x*/dynamic/f32",
           "i4/1x16/dynamic/bf16", "e2m1/1x16/dynamic/e4m3", "e3m2/1x*/dynamic/e8m0",
           "e2m2/*x*/static/f32", "e2m1/1x16/dynamic/e4m3*f32", "e4m3/1x8/dynamic/mx",
-          "e5m2/1x16/dynamic/mx", "i5/1x16/dynamic/f32"}) {
+          "e5m2/1x16/dynamic/mx", "e5m2/1x*/dynamic/mx", "i5/1x16/dynamic/f32"}) {
       add_quantize(list, spec, {2, 17, 64}, dtype, Data::zero_rows, false);
       add_quantize(list, spec, {257, 16}, dtype, Data::outliers, false);
       add_quantize(list, spec, {2, 0, 16}, dtype, Data::normal, false);
@@ -259,6 +283,8 @@ void add_quantization_cases(CaseList& list) {
   add_dequantize(list, "e2m1/1x16/static/e4m3", {3, 48}, DType::e4m3, true);
   add_dequantize(list, "e3m2/1x32/static/e8m0", {5, 96}, DType::e8m0, true);
   add_dequantize(list, "e2m2/1x*/static/f32", {5, 17}, DType::f32, true);
+  add_dequantize(list, "i5/1x32/static/f16", {5, 64}, DType::f16, true);
+  add_dequantize(list, "u3/1x9/static/f16/zp", {5, 2, 3, 3}, DType::f16, true);
 }
 
 void add_quantized_product_cases(CaseList& list) {
@@ -283,8 +309,6 @@ void add_quantized_product_cases(CaseList& list) {
                                        {2, 65, 3, 17},
                                        {1, 0, 8, 8},
                                        {2, 64, 256, 96}}) {
-  add_dequantize(list, "i5/1x32/static/f16", {5, 64}, DType::f16, true);
-  add_dequantize(list, "u3/1x9/static/f16/zp", {5, 2, 3, 3}, DType::f16, true);
         add_quantized_linear(list,
                              {.x_spec = x, .w_spec = w, .batch = b, .rows = m, .k = k, .n = n});
       }

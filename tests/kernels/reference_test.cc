@@ -221,5 +221,21 @@ TEST(RelativePositionBiasReference, RefusesTooFewBuckets) {
   EXPECT_THAT(error.what(), HasSubstr("2 buckets do not spread over distances up to 8"));
 }
 
+TEST(StepScale, TakesTheNearestStepTheLowerOfTwo) {
+  const Tensor t = Tensor::from({1, 0.25f, 0.26f, -3, 9, 0.5f}, {6});
+  const Tensor steps = Tensor::from({0, 0.5f, 1}, {3}), values = Tensor::from({1, 2, 3}, {3, 1});
+  const Tensor found = run(Op::step_scale, {}, {t, steps, values})[0];
+  EXPECT_EQ(found.shape(), (Shape{6, 1}));
+  EXPECT_EQ(found.to_floats(), (std::vector<float>{3, 1, 2, 1, 3, 2}));
+}
+
+TEST(Hadamard, IsSylvestersMatrixOfEachBlock) {
+  const Attrs attrs{{"block", int64_t{4}}};
+  const Tensor x = Tensor::from({1, 2, 3, 4, 8, 0, 0, 0}, {1, 8});
+  const Tensor y = run(Op::hadamard, attrs, {x})[0];
+  EXPECT_EQ(y.to_floats(), (std::vector<float>{5, -1, -2, 0, 4, 4, 4, 4}));
+  EXPECT_TRUE(equal_bytes(run(Op::hadamard, attrs, {y})[0], x)) << "its own inverse";
+}
+
 }  // namespace
 }  // namespace octavo::test

@@ -121,6 +121,82 @@ INSTANTIATE_TEST_SUITE_P(Schemes, Quantized,
                                            Case{"autoencoder_kl_sdxl", "encode", "fp8dq"}),
                          case_name);
 
+// All that may come with a layer.
+class TransformingStore : public QuantizedStore {
+ public:
+  using QuantizedStore::QuantizedStore;
+  std::optional<QuantizedLayer> quantized(const std::string& layer) const override {
+    std::optional<QuantizedLayer> result = QuantizedStore::quantized(layer);
+    if (!result) return result;
+    const int64_t out = result->weight.codes.dim(0), in = result->weight.codes.dim(1);
+    result->input = {test::random_tensor({in + wider_}, 1), test::random_tensor({in}, 2), 2};
+    result->input_scale = Tensor::from({0.5f, 0.25f, 1.0f}, {3, 1});
+    result->input_steps = Tensor::from({0.0f, 0.5f, 1.0f}, {3});
+    result->low_rank_down = test::random_tensor({2, in}, 3, 1, DType::bf16);
+    result->low_rank_up = test::random_tensor({out, 2}, 4, 1, DType::bf16);
+    result->bias = test::random_tensor({out}, 5);
+    return result;
+  }
+  int64_t wider_ = 0;
+};
+
+TEST(QuantizedStores, TransformsStandBetweenTheInputAndItsRounding) {
+  const ComponentSource source = open_component(golden("flux_dev"));
+  const Family& family = find_family(source.config);
+  const TransformingStore store(source, find_scheme("int8"));
+  const Graph plain = family.build(source.config, source.weights.get(), "forward");
+  const Graph graph = family.build(source.config, &store, "forward");
+  const std::vector<QuantizableLayer> before = quantizable_layers(plain);
+  const std::vector<QuantizableLayer> after = quantizable_layers(graph);
+  ASSERT_EQ(after.size(), before.size());
+  EXPECT_EQ(parameter_count(graph), parameter_count(plain));
+  const auto maker = [&](ValueId id) { return graph.node(graph.value(id).producer); };
+  for (size_t i = 0; i < before.size(); ++i) {
+    const std::string& layer = before[i].name;
+    SCOPED_TRACE(layer);
+    EXPECT_EQ(after[i].name, layer);
+    EXPECT_EQ(after[i].input, before[i].input);
+    const Node sum = maker(*graph.find(layer));
+    ASSERT_EQ(sum.op, Op::add);
+    const Node up = maker(sum.inputs[0]), product = maker(sum.inputs[1]);
+    ASSERT_EQ(product.op, Op::linear);
+    EXPECT_TRUE(test::equal_bytes(*graph.value(product.inputs[2]).constant,
+                                  test::random_tensor({before[i].weight_shape[0]}, 5)));
+    const Node codes = maker(maker(product.inputs[0]).inputs[0]);
+    const Node rotated = maker(codes.inputs[0]);
+    EXPECT_EQ(rotated.op, Op::hadamard);
+    EXPECT_EQ(maker(up.inputs[0]).inputs[0], codes.inputs[0]) << "the branch reads what is rounded";
+    EXPECT_EQ(maker(rotated.inputs[0]).op, Op::mul);
+    EXPECT_EQ(maker(maker(rotated.inputs[0]).inputs[0]).op, Op::sub);
+    const Node present = maker(codes.inputs[1]);
+    EXPECT_EQ(present.op, Op::slice);
+    EXPECT_EQ(graph.value(maker(present.inputs[0]).inputs[0]).name, "timestep");
+    EXPECT_EQ(graph.value(codes.inputs[1]).rate, Rate::schedule);
+  }
+}
+
+TEST(QuantizedStores, PartsOfAnotherShapeAreRefused) {
+  const ComponentSource source = open_component(golden("flux_dev"));
+  TransformingStore store(source, find_scheme("int8"));
+  store.wider_ = 1;
+  const Error error =
+      test::error_of([&] { find_family(source.config).build(source.config, &store, "forward"); });
+  expect_error(error, ErrorCode::bad_file, {"memory", "x_embedder.input_shift", "[17]", "[16]"});
+}
+
+TEST(QuantizedStores, StepsNeedATimestepAndTransformsALinear) {
+  const ComponentSource text = open_component(golden("t5_encoder"));
+  const TransformingStore store(text, find_scheme("int8"));
+  expect_error(
+      test::error_of([&] { find_family(text.config).build(text.config, &store, "forward"); }),
+      ErrorCode::bad_file, {"T5EncoderModel.forward is given no timestep"});
+  const ComponentSource vae = open_component(golden("autoencoder_kl_flux"));
+  const TransformingStore convolutions(vae, find_scheme("int8"));
+  expect_error(
+      test::error_of([&] { find_family(vae.config).build(vae.config, &convolutions, "decode"); }),
+      ErrorCode::bad_file, {"is a convolution"});
+}
+
 TEST(QuantizedStores, CodesOfAnotherShapeAreRefused) {
   const ComponentSource source = open_component(golden("flux_dev"));
   QuantizedStore store(source, find_scheme("int8wo"));

@@ -97,11 +97,12 @@ TEST(CommonSubexpressions, QuantizeNodesWithEqualScalesMerge) {
 }
 
 TEST(CommonSubexpressions, ConstantsWithoutDataOrLargeOnesStay) {
+  constexpr int64_t kLarge = 1 << 15;
   Graph g;
-  const ValueId x = g.add_input("x", DType::f32, {2048}, Rate::step);
+  const ValueId x = g.add_input("x", DType::f32, {kLarge}, Rate::step);
   ValueId y = x;
   for (const char* name : {"w0", "w1"}) {
-    y = g.add(Op::add, {y, g.add_constant(name, Tensor::zeros(DType::f32, {2048}))}, {}, name);
+    y = g.add(Op::add, {y, g.add_constant(name, Tensor::zeros(DType::f32, {kLarge}))}, {}, name);
   }
   for (const char* name : {"v0", "v1"}) {
     y = g.add(Op::add, {y, g.add_constant(name, Tensor::typed(DType::f32, {1}))}, {}, name);
