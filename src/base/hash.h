@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -24,5 +25,6 @@ class Hasher {
 };
 
 std::string hash_hex(std::string_view bytes);
+uint64_t hash64(std::string_view bytes);  // XXH3, 64 bits
 
 }  // namespace octavo

@@ -8,19 +8,6 @@
 #include "base/check.h"
 
 namespace octavo {
-namespace {
-
-constexpr int kMantissaBitsKept = 3;  // 2^3 bins an octave
-constexpr int kShift = 23 - kMantissaBitsKept;
-constexpr int kFirst = (127 + Histogram::kLowExponent) << kMantissaBitsKept;
-static_assert(Histogram::kBinsPerOctave == 1 << kMantissaBitsKept);
-
-}  // namespace
-
-int Histogram::bin(uint32_t magnitude_bits) {
-  const int index = static_cast<int>(magnitude_bits >> kShift) - kFirst + 1;
-  return std::clamp(index, 0, kBins - 1);
-}
 
 float Histogram::lower(int bin) {
   OCTAVO_ASSERT(bin >= 0 && bin < kBins);

@@ -12,7 +12,10 @@ struct Histogram {
   static constexpr int kBins = kOctaves * kBinsPerOctave + 2;  // bin 0: under, the last: over
 
   // Bin of a finite magnitude, given as the bits of a non-negative f32.
-  static int bin(uint32_t magnitude_bits);
+  static int bin(uint32_t magnitude_bits) {
+    const int index = static_cast<int>(magnitude_bits >> kShift) - kFirst + 1;
+    return index < 0 ? 0 : index >= kBins ? kBins - 1 : index;
+  }
   static float lower(int bin);  // of bin 0: 0
   static float upper(int bin);  // of the last: infinity
 
@@ -20,6 +23,12 @@ struct Histogram {
   // "linear" method has it, assuming even spread in a bin; never above `max`. 0 when nothing was
   // counted.
   static float quantile(const std::vector<uint64_t>& counts, double p, float max);
+
+ private:
+  static constexpr int kMantissaBitsKept = 3;  // 2^3 bins an octave
+  static constexpr int kShift = 23 - kMantissaBitsKept;
+  static constexpr int kFirst = (127 + kLowExponent) << kMantissaBitsKept;
+  static_assert(kBinsPerOctave == 1 << kMantissaBitsKept);
 };
 
 }  // namespace octavo

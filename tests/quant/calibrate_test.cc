@@ -1,11 +1,14 @@
 #include "quant/calibrate.h"
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <functional>
 
 #include "base/atomic_file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "base/threads.h"
 #include "quant/quantize_model.h"
 #include "sample/rng.h"
 #include "zoo.h"
@@ -15,6 +18,13 @@ namespace {
 
 using test::error_of;
 using test::zoo;
+
+// Of step 0 of x_embedder.
+StepStats without_rows(const Stats& stats) {
+  StepStats step = stats.layer("transformer/x_embedder").steps.at(0);
+  step.rows = {};
+  return step;
+}
 
 class Calibrate : public testing::Test {
  protected:
@@ -37,18 +47,20 @@ TEST_F(Calibrate, SeesEveryLayerThatMakesThePicture) {
   EXPECT_EQ(stats.prompts, (std::vector<std::string>{"7:ghost", "8:blue car", "9:banana"}));
   for (const CoverageRow& row : cover(Recipe::parse("* int8wo", "all"), *zoo()).rows) {
     SCOPED_TRACE(row.name());
-    const auto found = stats.layers.find(row.name());
     // A picture from text does not pass through the VAE's encoder.
-    EXPECT_EQ(found != stats.layers.end(), !row.name().starts_with("vae/encoder"));
-    if (found == stats.layers.end()) continue;
+    EXPECT_EQ(stats.has(row.name()), !row.name().starts_with("vae/encoder"));
+    if (!stats.has(row.name())) continue;
+    const bool linear = row.layer.op == Op::linear;
     std::vector<int> steps;
-    for (const auto& [step, s] : found->second) {
+    for (const auto& [step, s] : stats.layer(row.name()).steps) {
       steps.push_back(step);
-      EXPECT_EQ(static_cast<int64_t>(s.channel_absmax.size()), row.layer.weight_shape[1]);
+      EXPECT_EQ(static_cast<int64_t>(s.channel_max.size()), row.layer.weight_shape[1]);
+      EXPECT_EQ(s.rows.size() > 0, linear);
       EXPECT_EQ(s.non_finite, 0u);
       EXPECT_GT(s.absmax, 0);
       EXPECT_GT(s.count, 0u);
     }
+    EXPECT_EQ(stats.layer(row.name()).moment.rows() > 0, linear);
     const bool looped = row.component == "transformer";
     EXPECT_EQ(steps, looped ? (std::vector<int>{0, 1}) : std::vector<int>{-1});
   }
@@ -63,7 +75,65 @@ TEST_F(Calibrate, CountsWhatTheLayersAreFed) {
       noise.merge(observe(randn(RngKind::torch, 7 + i, {1, 64, 32}), -1));
     }
   }
-  EXPECT_EQ(stats.layers.at("transformer/x_embedder").at(0), noise);
+  EXPECT_EQ(without_rows(stats), noise);
+}
+
+// x_embedder's input is known: of each half 64 rows, one in 8 of them in the second moment.
+TEST_F(Calibrate, KeepsRowsAndMoments) {
+  options_.components = {"transformer"};
+  options_.prompts.resize(1);
+  options_.steps = 1;
+  const Stats stats = calibrate(*zoo(), options_);
+  const Tensor noise = randn(RngKind::torch, 7, {64, 32}),
+               rows = stats.rows("transformer/x_embedder");
+  EXPECT_EQ(rows.shape(), (Shape{32, 32}));
+  const auto is_one_of = [&](const float* row) {
+    for (int64_t r = 0; r < 64; ++r) {
+      if (std::equal(row, row + 32, noise.as<float>() + 32 * r)) return true;
+    }
+    return false;
+  };
+  for (int64_t r = 0; r < 32; ++r) EXPECT_TRUE(is_one_of(rows.as<float>() + 32 * r)) << r;
+  const SecondMoment& moment = stats.moment("transformer/x_embedder");
+  EXPECT_EQ(moment.rows(), 16u);
+  double trace = 0;
+  for (int64_t c = 0; c < 32; ++c) trace += moment.matrix()[33 * c];
+  EXPECT_NEAR(trace, 32, 8);  // of normal values
+  options_.sampling = {0, 0};
+  const Stats none = calibrate(*zoo(), options_);
+  for (const auto& ask :
+       std::vector<std::function<void()>>{[&] { none.rows("transformer/x_embedder"); },
+                                          [&] { none.moment("transformer/x_embedder"); }}) {
+    EXPECT_NE(std::string(error_of(ask).what()).find("was told to"), std::string::npos);
+  }
+}
+
+TEST_F(Calibrate, BatchAndThreadsDoNotMatter) {
+  options_.prompts = {"ghost", "blue car", "banana", "", "ghost"};
+  const std::string one = folder_.file("one"), other = folder_.file("other");
+  calibrate(*zoo(), options_).save(one);
+  for (const auto& [batch, threads] : {std::pair{4, 3}, {5, 1}, {2, 2}}) {
+    options_.batch = batch;
+    set_thread_count(threads);
+    calibrate(*zoo(), options_).save(other);
+    EXPECT_EQ(read_file(one) == read_file(other), true) << batch << " " << threads;
+  }
+  set_thread_count(0);
+}
+
+// Little memory: many passes over the prompts, the same bytes; broken off anywhere as well.
+TEST_F(Calibrate, PassesGiveTheSameBytes) {
+  options_.components = {"transformer"};
+  options_.prompts.resize(2);
+  const std::string whole = folder_.file("whole"), parts = folder_.file("parts");
+  calibrate(*zoo(), options_).save(whole);
+  options_.memory = 16 << 20;
+  EXPECT_NE(std::string(error_of([&] { calibrate(*zoo(), options_); }).what()).find("checkpoint"),
+            std::string::npos);
+  options_.checkpoint = folder_.file("partial");
+  calibrate(*zoo(), options_).save(parts);
+  EXPECT_EQ(read_file(whole) == read_file(parts), true);
+  EXPECT_EQ(read_file(options_.checkpoint) == read_file(whole), true);
 }
 
 TEST_F(Calibrate, LayersOfOneInputGetOneScale) {
@@ -147,6 +217,13 @@ TEST_F(Calibrate, CheckpointsOfAnotherCalibrationAreRefused) {
   other = options_;
   other.components = {"vae"};
   expect_refused(other);
+  other = options_;
+  other.sampling.rows = 4;
+  expect_refused(other);
+  other = options_;
+  other.prompts.push_back("banana");
+  other.memory = 1;
+  expect_refused(other);
   std::ofstream(options_.checkpoint) << "no safetensors";
   EXPECT_EQ(error_of([&] { calibrate(*zoo(), options_); }).code(), ErrorCode::bad_file);
 }
@@ -169,7 +246,7 @@ TEST_F(Calibrate, GivenNoise) {
   options_.noise = test::random_tensor({2, 64, 32}, 5);
   StepStats noise;
   for (int half = 0; half < 2; ++half) noise.merge(observe(options_.noise, -1));
-  EXPECT_EQ(calibrate(*zoo(), options_).layers.at("transformer/x_embedder").at(0), noise);
+  EXPECT_EQ(without_rows(calibrate(*zoo(), options_)), noise);
   options_.noise = test::random_tensor({3, 64, 32}, 5);
   EXPECT_NE(std::string(error_of([&] { calibrate(*zoo(), options_); }).what())
                 .find("expected f32 [2, 64, 32]"),

@@ -1,6 +1,9 @@
 #include "quant/stats.h"
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <functional>
 
 #include "base/atomic_file.h"
 #include "io/safetensors.h"
@@ -19,10 +22,20 @@ Stats some_stats(uint64_t seed, std::vector<std::string> prompts) {
   stats.prompts = std::move(prompts);
   for (int step = 0; step < 3; ++step) {
     const uint64_t s = seed + 10 * static_cast<uint64_t>(step);
-    stats.layers["transformer/a"][step] = observe(test::random_tensor({2, 6, 8}, s), -1);
-    stats.layers["transformer/b"][step] = observe(test::random_tensor({2, 5}, s + 1, 30), -1);
+    const Tensor a = test::random_tensor({2, 6, 8}, s);
+    StepStats& first = stats.add("transformer/a").steps[step];
+    first = observe(a, -1);
+    first.rows = RowSample(stats.sampling.rows);
+    for (uint64_t r = 0; r < 12; ++r) {
+      first.rows.offer((r + 1) * 0x9e3779b97f4a7c15u ^ s, a.as<float>() + 8 * r, 8);
+    }
+    SecondMoment& moment = stats.inputs["transformer/a"].moment;
+    if (moment.empty()) moment = SecondMoment(8);
+    moment.add(a.as<float>(), 12);
+    stats.add("transformer/b").steps[step] = observe(test::random_tensor({2, 5}, s + 1, 30), -1);
   }
-  stats.layers["vae/conv"][-1] = observe(test::random_tensor({2, 3, 4, 4}, seed + 2), 1);
+  stats.layers["transformer/a2"] = "transformer/a";
+  stats.add("vae/conv").steps[-1] = observe(test::random_tensor({2, 3, 4, 4}, seed + 2), 1);
   return stats;
 }
 
@@ -37,7 +50,9 @@ TEST(Stats, MergesInAnyOrder) {
   EXPECT_EQ(abc.hash(), cba.hash());
   EXPECT_NE(abc.hash(), a.hash());
   EXPECT_EQ(abc.prompts, (std::vector<std::string>{"0:y", "1:x", "2:z"}));
-  EXPECT_EQ(abc.layers.at("vae/conv").at(-1).count, 3u * 2 * 3 * 4 * 4);
+  EXPECT_EQ(abc.layer("vae/conv").steps.at(-1).count, 3u * 2 * 3 * 4 * 4);
+  EXPECT_EQ(abc.moment("transformer/a2").rows(), 3u * 3 * 12);
+  EXPECT_EQ(abc.layer("transformer/a").steps.at(0).rows.size(), 32);
 }
 
 TEST(Stats, MergeIsAsIfSeenTogether) {
@@ -60,15 +75,32 @@ TEST(Stats, MergeRefusesWhatDoesNotBelongTogether) {
   EXPECT_NE(std::string(error_of([&] { stats.merge(other); }).what()).find("'1:x'"),
             std::string::npos);
   other = some_stats(2, {"2:x"});
-  other.layers["transformer/a"][0] = observe(test::random_tensor({2, 9}, 1), -1);
-  EXPECT_NE(std::string(error_of([&] { stats.merge(other); }).what()).find("layer transformer/a"),
+  other.inputs["transformer/a"].steps[0] = observe(test::random_tensor({2, 9}, 1), -1);
+  EXPECT_NE(std::string(error_of([&] { stats.merge(other); }).what()).find("input transformer/a"),
             std::string::npos);
+  const auto refused = [&](const std::string& words) {
+    const Error error = error_of([&] { some_stats(1, {"1:x"}).merge(other); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+  };
+  other = some_stats(2, {"2:x"});
+  other.sampling.moment_stride = 4;
+  refused("one row in 4");
+  other = some_stats(2, {"2:x"});
+  other.unfinished = Unfinished{1, 0, {}};
+  refused("unfinished");
+  other = some_stats(2, {"2:x"});
+  other.layers["transformer/a2"] = "transformer/b";
+  refused("layer transformer/a2");
 }
 
 TEST(Stats, AllSteps) {
   const Stats stats = some_stats(1, {"1:x"});
   float most = 0;
-  for (const auto& [step, s] : stats.layers.at("transformer/b")) most = std::max(most, s.absmax);
+  for (const auto& [step, absmax] : stats.step_absmax("transformer/b")) {
+    EXPECT_EQ(absmax, stats.layer("transformer/b").steps.at(step).absmax);
+    most = std::max(most, absmax);
+  }
   EXPECT_EQ(stats.absmax("transformer/b"), most);
   EXPECT_NE(std::string(error_of([&] { stats.absmax("vae/encoder.conv_in"); }).what())
                 .find("vae/encoder.conv_in"),
@@ -78,8 +110,13 @@ TEST(Stats, AllSteps) {
 TEST(Stats, FileRoundTrip) {
   const test::TempFolder folder;
   Stats stats = some_stats(1, {"1:\"quoted\" \xc3\xa9", "5:"});
-  stats.layers["transformer/a"][2].non_finite = 2;
-  stats.layers["transformer/a"][2].count += 2;
+  stats.inputs["transformer/b"].steps[2].non_finite = 5;
+  stats.inputs["transformer/b"].steps[2].count += 5;
+  stats.inputs["transformer/b"].steps[1].channel_min[3] = INFINITY;
+  stats.inputs["transformer/b"].steps[1].channel_max[3] = -INFINITY;
+  StepStats& other = stats.inputs["transformer/b"].steps[1];
+  const std::vector<float> most = other.channel_absmax();
+  other.absmax = *std::max_element(most.begin(), most.end());
   stats.save(folder.file("s.safetensors"));
   const Stats loaded = Stats::load(folder.file("s.safetensors"));
   EXPECT_EQ(loaded, stats);
@@ -89,6 +126,68 @@ TEST(Stats, FileRoundTrip) {
   const Stats none;
   none.save(folder.file("none.safetensors"));
   EXPECT_EQ(Stats::load(folder.file("none.safetensors")), none);
+}
+
+TEST(Stats, FilesMergeAsWhatWasSaved) {
+  const test::TempFolder folder;
+  const Stats a = some_stats(1, {"1:x"}), b = some_stats(2, {"2:y"});
+  Stats merged = a;
+  merged.merge(b);
+  a.save(folder.file("a"));
+  b.save(folder.file("b"));
+  Stats read = Stats::load(folder.file("b"));
+  read.merge(Stats::load(folder.file("a")));
+  EXPECT_EQ(read, merged);
+  EXPECT_EQ(Stats::load(folder.file("b")), b);
+}
+
+TEST(Stats, CheckpointsSayWhatIsLeft) {
+  const test::TempFolder folder;
+  Stats stats = some_stats(1, {"1:x", "2:y"});
+  stats.unfinished = Unfinished{1 << 20, 3, {"2:y"}};
+  stats.save(folder.file("s"));
+  EXPECT_EQ(Stats::load(folder.file("s")), stats);
+}
+
+// Means, ranges, moments and rows of a layer as plain loops over its input find them.
+TEST(Stats, WhatSolversAsk) {
+  const Stats stats = some_stats(1, {"1:x"});
+  constexpr int64_t kChannels = 8, kRows = 12;
+  std::vector<double> mean(kChannels), products(kChannels * kChannels);
+  std::vector<float> absmax(kChannels), low(kChannels), high(kChannels);
+  for (int step = 0; step < 3; ++step) {
+    const Tensor a = test::random_tensor({kRows, kChannels}, 1 + 10 * static_cast<uint64_t>(step));
+    for (int64_t r = 0; r < kRows; ++r) {
+      const float* row = a.as<float>() + r * kChannels;
+      for (int64_t c = 0; c < kChannels; ++c) {
+        mean[c] += row[c] / (3.0 * kRows);
+        absmax[c] = std::max(absmax[c], std::fabs(row[c]));
+        low[c] = std::min(low[c], row[c]);
+        high[c] = std::max(high[c], row[c]);
+        for (int64_t d = 0; d < kChannels; ++d) {
+          products[c * kChannels + d] += double{row[c]} * row[d] / (3.0 * kRows);
+        }
+      }
+    }
+  }
+  for (const char* layer : {"transformer/a", "transformer/a2"}) {
+    EXPECT_EQ(stats.channel_absmax(layer), absmax);
+    EXPECT_EQ(stats.channel_min(layer), low);
+    EXPECT_EQ(stats.channel_max(layer), high);
+    const std::vector<double> found = stats.moment(layer).matrix();
+    for (int64_t c = 0; c < kChannels; ++c) {
+      EXPECT_NEAR(stats.channel_mean(layer)[c], mean[c], 1e-12);
+      EXPECT_NEAR(stats.moment(layer).mean()[c], mean[c], 1e-12);
+    }
+    for (size_t i = 0; i < products.size(); ++i) EXPECT_NEAR(found[i], products[i], 1e-6) << i;
+    EXPECT_EQ(stats.rows(layer).shape(), (Shape{36, 8}));
+    EXPECT_EQ(stats.rows(layer, 1).shape(), (Shape{12, 8}));
+  }
+  for (const auto& ask : std::vector<std::function<void()>>{
+           [&] { stats.moment("vae/conv"); }, [&] { stats.rows("vae/conv"); },
+           [&] { stats.rows("transformer/a", 7); }, [&] { stats.layer("transformer/z"); }}) {
+    EXPECT_EQ(error_of(ask).code(), ErrorCode::invalid_argument);
+  }
 }
 
 TEST(Stats, TextNamesEveryLayer) {
@@ -137,8 +236,60 @@ TEST_F(StatsFile, WithoutMetadata) {
 }
 
 TEST_F(StatsFile, NewerVersion) {
-  replace("\"format_version\":1", "\"format_version\":2");
+  replace("\"format_version\":2", "\"format_version\":3");
   expect_refused("format_version");
+}
+
+TEST_F(StatsFile, OlderVersion) {
+  replace("\"format_version\":2", "\"format_version\":1");
+  expect_refused("calibrate again");
+}
+
+TEST_F(StatsFile, LayerWithoutInput) {
+  replace("\"transformer/a2\":\"transformer/a\"", "\"transformer/a2\":\"transformer/c\"");
+  expect_refused("transformer/c");
+}
+
+TEST_F(StatsFile, NegativeSampling) {
+  replace("\"rows\":32", "\"rows\":-1");
+  expect_refused("rows");
+}
+
+TEST_F(StatsFile, MoreRowsThanAllowed) {
+  replace("\"rows\":32", "\"rows\":3");
+  expect_refused("transformer/a:counts");
+}
+
+TEST_F(StatsFile, HashesOutOfOrder) {
+  int64_t* hashes = tensors_["transformer/a:row_hashes"].as_mutable<int64_t>();
+  std::swap(hashes[0], hashes[1]);
+  expect_refused("transformer/a:row_hashes");
+}
+
+TEST_F(StatsFile, RowsWithoutHashes) {
+  tensors_.erase("transformer/a:row_hashes");
+  expect_refused("transformer/a:row_hashes");
+}
+
+TEST_F(StatsFile, MomentOfAnotherSize) {
+  tensors_["transformer/a:moment"] = Tensor::zeros(DType::i64, {35, 2});
+  expect_refused("transformer/a:moment");
+}
+
+TEST_F(StatsFile, MomentOfNoRows) {
+  tensors_["transformer/a:moment_rows"].as_mutable<int64_t>()[0] = 0;
+  expect_refused("transformer/a:moment_rows");
+}
+
+TEST_F(StatsFile, MomentWithoutSums) {
+  tensors_.erase("transformer/a:moment_sum");
+  expect_refused("transformer/a:moment_sum");
+}
+
+TEST_F(StatsFile, ValuesThatFillNoRow) {
+  tensors_["transformer/a:counts"].as_mutable<int64_t>()[0] += 1;  // not finite
+  tensors_["transformer/a:counts"].as_mutable<int64_t>()[1] += 1;
+  expect_refused("a multiple of 8 channels");
 }
 
 TEST_F(StatsFile, PromptTwice) {
@@ -161,14 +312,16 @@ TEST_F(StatsFile, UnexpectedTensor) {
   expect_refused("unexpected tensor \"vae/conv\"");
 }
 
-TEST_F(StatsFile, NegativeAbsmax) {
-  tensors_["vae/conv:channel_absmax"].as_mutable<float>()[1] = -1;
-  expect_refused("vae/conv:channel_absmax");
+TEST_F(StatsFile, RangeUpsideDown) {
+  tensors_["vae/conv:channel_range"].as_mutable<float>()[1] = 1000;
+  expect_refused("vae/conv:channel_range");
 }
 
-TEST_F(StatsFile, NotFiniteAbsmax) {
-  tensors_["vae/conv:channel_absmax"].as_mutable<float>()[1] = NAN;
-  expect_refused("vae/conv:channel_absmax");
+TEST_F(StatsFile, RangeThatIsNotFinite) {
+  tensors_["vae/conv:channel_range"].as_mutable<float>()[1] = NAN;
+  expect_refused("vae/conv:channel_range");
+  tensors_["vae/conv:channel_range"].as_mutable<float>()[1] = INFINITY;
+  expect_refused("vae/conv:channel_range");
 }
 
 TEST_F(StatsFile, NegativeCount) {
