@@ -9,6 +9,7 @@
 
 #include "models/model_source.h"
 #include "models/models.h"
+#include "passes/hoist.h"
 #include "passes/pipeline.h"
 #include "run/component.h"
 #include "support.h"
@@ -114,6 +115,10 @@ std::pair<Tensor, Tensor> plain(const QuantizedLayer& layer, const Tensor& bias)
   return {floats(w, {out, in}), floats(b, {out})};
 }
 
+// The timesteps that the tests' scales belong to.
+constexpr float kSteps[] = {0.1f, 0.5f, 0.9f};
+float scale_of_step(size_t step) { return 0.03f * static_cast<float>(step + 1); }
+
 // A component's weights, some layers of which are stored transformed; or, with stored = false, the
 // plain weights that those stand for.
 class TransformedStore : public WeightStore {
@@ -135,6 +140,8 @@ class TransformedStore : public WeightStore {
   }
   size_t transformed() const { return layers_.size(); }
   bool as_stored = true;
+  bool round_inputs = false;         // to i8, with one scale a step
+  std::optional<size_t> only_scale;  // of this step, for all steps
 
   std::vector<std::string> names() const override { return source_.weights->names(); }
   bool contains(const std::string& name) const override { return source_.weights->contains(name); }
@@ -146,7 +153,18 @@ class TransformedStore : public WeightStore {
   }
   std::optional<QuantizedLayer> quantized(const std::string& layer) const override {
     const auto found = layers_.find(layer);
-    return as_stored && found != layers_.end() ? std::optional(found->second) : std::nullopt;
+    if (!as_stored || found == layers_.end()) return std::nullopt;
+    QuantizedLayer result = found->second;
+    if (!round_inputs) return result;
+    result.activation = QuantSpec::parse("i8/*x*/static/f32");
+    if (only_scale) {
+      result.input_scale = Tensor::from({scale_of_step(*only_scale)}, {1, 1});
+    } else {
+      result.input_scale =
+          Tensor::from({scale_of_step(0), scale_of_step(1), scale_of_step(2)}, {3, 1});
+      result.input_steps = Tensor::from({kSteps[0], kSteps[1], kSteps[2]}, {3});
+    }
+    return result;
   }
 
  private:
@@ -167,7 +185,7 @@ struct Inputs {
   TensorMap step{{"hidden_states", test::random_tensor({kBatch, kImage, 32}, 4)}};
   std::vector<TensorMap> schedule;
   Inputs() {
-    for (const float t : {0.9f, 0.5f, 0.1f}) {
+    for (const float t : kSteps) {
       schedule.push_back({{"timestep", Tensor::from({t, t}, {kBatch})}});
     }
   }
@@ -251,6 +269,47 @@ TEST_F(Emoji, LayersShareAChainAndNormsTakeShiftAndMultiplier) {
     left += node.op == Op::sub && graph.value(node.outputs[0]).rate == Rate::step;
   }
   EXPECT_EQ(left, kInputs - kOfNorms);
+}
+
+// Each step's result has the bits of a model that has that step's scales alone; what is done before
+// the first step is still done for all steps as one batch.
+TEST_F(Emoji, EveryStepHasItsOwnScales) {
+  TransformedStore store(source_, {true, true, true, true});
+  store.round_inputs = true;
+  for (const bool hoisted : {true, false}) {
+    ComponentOptions options;
+    options.hoist = hoisted;
+    store.only_scale.reset();
+    Component component(build(store), options);
+    component.begin(in_.request, in_.schedule);
+    for (size_t k = 0; k < std::size(kSteps); ++k) {
+      const Tensor found = component.step(k, in_.step).at("sample");
+      store.only_scale = k;
+      Component alone(build(store), options);
+      alone.begin(in_.request, in_.schedule);
+      EXPECT_TRUE(test::equal_bytes(found, alone.step(k, in_.step).at("sample")))
+          << "step " << k << (hoisted ? ", hoisted" : "");
+    }
+  }
+  store.only_scale.reset();
+  const StagedGraph stages = hoist(run_passes(build(store)));
+  EXPECT_TRUE(batch_parallel(stages.schedule, "B"));
+  EXPECT_TRUE(batch_parallel(stages.trajectory, "B"));
+}
+
+// Another schedule's steps take the nearest recorded one's.
+TEST_F(Emoji, AnotherScheduleTakesTheNearestStep) {
+  TransformedStore store(source_, {false, false, true, false});
+  store.round_inputs = true;
+  Inputs other;
+  other.schedule[0] = {{"timestep", Tensor::from({0.62f, 0.62f}, {kBatch})}};
+  Component component(build(store), {});
+  component.begin(other.request, other.schedule);
+  store.only_scale = 1;
+  Component alone(build(store), {});
+  alone.begin(other.request, other.schedule);
+  EXPECT_TRUE(test::equal_bytes(component.step(0, other.step).at("sample"),
+                                alone.step(0, other.step).at("sample")));
 }
 
 }  // namespace
