@@ -43,7 +43,6 @@ Measurements::Identity identity_of(const ModelSource& model, const SearchOptions
           {"layers", hash_hex(joined(names))},
           {"prompts", hash_hex(joined(o.prompts))},
           {"prompts searched on", std::to_string(o.searched)},
-          {"prompts verified on", std::to_string(o.verified)},
           {"seed", std::to_string(o.run.seed)},
           {"steps", std::to_string(o.run.steps)},
           {"device", o.run.device ? o.run.device->info().name : "CPU"},
