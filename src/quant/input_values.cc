@@ -82,12 +82,17 @@ Vector channel_extreme(const LayerStats& stats, std::vector<float> StepStats::*m
 
 std::vector<StepValues> input_values(const LayerStats& stats, const InputTransform& transform,
                                      const std::string& layer) {
+  uint64_t non_finite = 0, count = 0;
+  for (const auto& [step, s] : stats.steps) {
+    non_finite += s.non_finite;
+    count += s.count;
+  }
+  OCTAVO_CHECK_CODE(not_finite, non_finite == 0,
+                    "layer {} met {} NaN or infinite inputs of {} while it was calibrated; the "
+                    "model overflows there, so no static scale is right",
+                    layer, non_finite, count);
   std::vector<StepValues> values;
   for (const auto& [step, s] : stats.steps) {
-    OCTAVO_CHECK_CODE(not_finite, s.non_finite == 0,
-                      "layer {} met {} NaN or infinite inputs of {} while it was calibrated; the "
-                      "model overflows there, so no static scale is right",
-                      layer, s.non_finite, s.count);
     values.push_back(values_of(step, s, transform, layer));
   }
   return values;

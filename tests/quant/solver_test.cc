@@ -26,7 +26,8 @@ float scale_of(const Stats& stats, const QuantSpec& spec, const std::string& sol
 
 TEST(Solver, TextRoundTrip) {
   for (const char* text :
-       {"absmax", "mse", "percentile:99.95", "percentile:50", "percentile:100"}) {
+       {"absmax", "mse", "percentile:99.95", "percentile:50", "percentile:100", "entropy", "output",
+        "steps:min-mean:1", "steps:mean-max:0.5", "steps:min-max:0.25", "steps:global-min:1"}) {
     EXPECT_EQ(Solver::parse(text).text(), text);
   }
   EXPECT_EQ(Solver::parse("absmax"), Solver{});
@@ -47,7 +48,7 @@ TEST(Solver, ScaleIsRoundedToItsFormat) {
 
 TEST(Solver, AllZeroInputsGetAUsableScale) {
   const Stats stats = stats_of(Tensor::zeros(DType::f32, {2, 3}));
-  for (const char* solver : {"absmax", "percentile:99.9", "mse"}) {
+  for (const char* solver : {"absmax", "percentile:99.9", "mse", "entropy"}) {
     EXPECT_GT(scale_of(stats, kInt8, solver), 0) << solver;
   }
 }
