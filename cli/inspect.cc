@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "common.h"
 #include "models/models.h"
-#include "quant/recipe.h"
+#include "quant/named_recipes.h"
 #include "verb.h"
 
 namespace octavo::cli {
@@ -97,8 +97,8 @@ nlohmann::ordered_json inspect_component(const std::string& name, const Config& 
 void inspect_recipe(const Options& o, const ModelSource& model) {
   if (o.scheme.empty() && o.recipe.empty()) return;
   OCTAVO_CHECK(o.scheme.empty() || o.recipe.empty(), "give one of --scheme and --recipe");
-  const Recipe recipe = o.recipe.empty() ? Recipe::for_scheme(o.scheme, model)
-                                         : Recipe::parse(read_file(o.recipe, 16 << 20), o.recipe);
+  const Recipe recipe =
+      o.recipe.empty() ? Recipe::for_scheme(o.scheme, model) : find_recipe(o.recipe, model);
   fmt::print("\n{}", describe(cover(recipe, model), o.layers));
 }
 
@@ -136,7 +136,8 @@ void add_inspect(CLI::App& app) {
   verb->add_option("MODEL", o->model, "Model folder, artifact, component folder or config.json")
       ->required();
   verb->add_option("--scheme", o->scheme, "Show what this scheme would quantize");
-  verb->add_option("--recipe", o->recipe, "Show what this recipe file would quantize");
+  verb->add_option("--recipe", o->recipe,
+                   "Show what this recipe (a file or a name) would quantize");
   verb->add_option("--extent", o->extents, "Extents to count at, such as S=4096 T=512 B=2");
   verb->add_flag("--layers", o->layers, "List every layer of the recipe's coverage");
   verb->add_flag("--graph", o->graph, "Print each graph");

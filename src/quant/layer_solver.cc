@@ -114,6 +114,7 @@ class LayerSolver {
     layer.input = p_.input;
     layer.input_scale = p_.scales.scale;
     layer.input_steps = p_.scales.steps;
+    layer.two_of_four = stores_two_of_four(p_.words, p_.scheme);
     if (p_.words.low_rank == 0) {
       layer.weight = round(weight_);
     } else {
@@ -201,6 +202,10 @@ class LayerSolver {
 
 bool replaces_bias(const LayerWords& words) {
   return words.correct_bias || words.input.shift != InputWords::Shift::none;
+}
+
+bool stores_two_of_four(const LayerWords& words, const Scheme& scheme) {
+  return words.sparsity != LayerWords::Sparsity::none && !scheme.weight.zero_point;
 }
 
 InputScales solve_input_scales(const InputGroup& group, const InputTransform& transform,

@@ -39,5 +39,7 @@ QuantizedLayer solve_layer(const LayerProblem& problem);
 
 // Does the quantized layer have a bias of its own?
 bool replaces_bias(const LayerWords& words);
+// Whether codes are stored without the pruned ones: those of zero points have no 0.
+bool stores_two_of_four(const LayerWords& words, const Scheme& scheme);
 
 }  // namespace octavo

@@ -30,6 +30,7 @@ LayerForm form_of(const LayerPlan& plan) {
   form.shift = plan.input.shift.has_data();
   form.multiplier = plan.input.multiplier.has_data();
   form.bias = replaces_bias(plan.how);
+  form.two_of_four = stores_two_of_four(plan.how, plan.scheme);
   return form;
 }
 
@@ -117,7 +118,7 @@ class ArtifactBuilder {
     std::vector<TensorDecl> decls;
     for (const Kept& kept : kept_) decls.push_back(kept.decl);
     for (const auto& [layer, plan] : plan_.layers) {
-      for (TensorDecl& decl : layer_tensors(layer, {plan.scheme, plan.weight_shape})) {
+      for (TensorDecl& decl : layer_tensors(layer, form_of(plan))) {
         decls.push_back(std::move(decl));
       }
     }
@@ -157,7 +158,7 @@ ArtifactManifest make_manifest(const ModelSource& model, const Recipe& recipe,
     manifest.configs[component] = model.config(component).json().dump();
   }
   for (const auto& [layer, layer_plan] : plan.layers) {
-    manifest.layers[layer] = {layer_plan.scheme, layer_plan.weight_shape};
+    manifest.layers[layer] = form_of(layer_plan);
   }
   for (const auto& [module, attention] : plan.attentions) {
     manifest.attentions[module] = attention.scheme;

@@ -23,7 +23,9 @@ Mask largest_two_of_four(const Matrix& weight) {
 }
 
 Matrix masked(const Matrix& weight, const Mask& mask) {
-  return mask.size() == 0 ? weight : Matrix(weight.cwiseProduct(mask.cast<float>()));
+  // Not a product with the mask: what is pruned is +0.
+  if (mask.size() == 0) return weight;
+  return (mask.array() != 0).select(weight, Matrix::Zero(weight.rows(), weight.cols()));
 }
 
 }  // namespace octavo

@@ -242,6 +242,8 @@ TEST(BatchParallel, RowsMustStayApart) {
   EXPECT_TRUE(parallel(stage("y = add(t, v)", "const v: f32[8]")));
   EXPECT_TRUE(parallel(stage("e = expand(v) {shape = [B, 8]} y = add(t, e)", "const v: f32[8]")));
   EXPECT_FALSE(parallel(stage("y, s = quantize(t) {spec = \"i8/*x*/dynamic/f32\"}")));
+  EXPECT_TRUE(parallel(stage("y, s = quantize(t) {spec = \"e2m1/1x4/dynamic/mx\"}")));
+  EXPECT_FALSE(parallel(stage("y, s = quantize(t) {spec = \"e2m1/1x4/dynamic/e4m3*f32\"}")));
   EXPECT_FALSE(parallel(stage("y = transpose(t) {perm = [1, 0]}")));
   EXPECT_FALSE(parallel(stage("y = reshape(t) {shape = [8, B]}")));
   EXPECT_FALSE(parallel(stage("y = concat(t, t) {axis = 0}")));

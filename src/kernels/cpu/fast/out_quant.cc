@@ -41,6 +41,9 @@ Verdict supports_out_quant(const Call& call, const QuantSpec& spec, size_t scale
   if (spec.tile_cols != 0) {
     return Verdict::no(fmt::format("spec {} has scales along a row", spec.text()));
   }
+  if (spec.scale == "mx") {
+    return Verdict::no(fmt::format("spec {} leaves values beyond the format", spec.text()));
+  }
   if (spec.tile_rows > 1) {
     return Verdict::no(fmt::format("spec {} has one scale for several rows", spec.text()));
   }
