@@ -282,11 +282,6 @@ void add_quantization_cases(CaseList& list) {
   add_dequantize(list, "i8/1x16/static/f32/zp", {17, 64}, DType::f32, true);
   add_dequantize(list, "e2m1/1x16/static/e4m3", {3, 48}, DType::e4m3, true);
   add_dequantize(list, "e3m2/1x32/static/e8m0", {5, 96}, DType::e8m0, true);
-    for (const char* spec : {"", "i8/1x*/dynamic/f32", "i8/*x*/static/f32", "e4m3/*x*/dynamic/f32",
-                             "e4m3/*x*/static/f32"}) {
-      add_transform(list, {2, 17, 96}, 32, spec, dtype, Data::normal);
-      add_transform(list, {2, 5, 65}, 1, spec, dtype, Data::zero_rows);
-    }
   add_dequantize(list, "e2m2/1x*/static/f32", {5, 17}, DType::f32, true);
   add_dequantize(list, "i5/1x32/static/f16", {5, 64}, DType::f16, true);
   add_dequantize(list, "u3/1x9/static/f16/zp", {5, 2, 3, 3}, DType::f16, true);
