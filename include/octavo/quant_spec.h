@@ -19,7 +19,7 @@ namespace octavo {
 struct QuantSpec {
   enum class Timing : uint8_t { static_, dynamic };
 
-  // A name of the format table: e4m3 e5m2 e3m2 e2m2 e2m1, i2 to i8, and, with zero points, u1 to u8.
+  // A name of the format table: e4m3 e5m2 e3m2 e2m2 e2m1, i2 to i8; with zero points u1 to u8.
   std::string format = "i8";
   int64_t tile_rows = 0, tile_cols = 0;
   Timing timing = Timing::static_;
