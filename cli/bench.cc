@@ -110,7 +110,9 @@ void add_bench(CLI::App& app) {
   verb->add_option(
       "--extent", o->extents,
       "With --random: numbers of tokens, such as S=4096 T=512 (the default: 1024x1024)");
-  verb->add_option("--precision", o->precision, "f32, bf16, a scheme's name, or an artifact's path")
+  verb->add_option("--precision", o->precision,
+                   "f32, bf16, a scheme's name (attention's behind a plus: fp8+attn-fp8), or an\n"
+                   "artifact's path")
       ->capture_default_str();
   add_compute_option(*verb, o->compute, "bf16 with --random, else f32");
   add_device_option(*verb, o->device);

@@ -35,10 +35,11 @@ Bindings read_extents(const std::vector<std::string>& words, int64_t batch) {
 }
 
 // "f32" and "bf16" are arithmetic over weights of that type; else a scheme over bf16, or what
-// --compute says.
+// --compute says, with attention's behind a plus ("fp8+attn-fp8").
 struct Arithmetic {
   DType compute;
   std::optional<Scheme> scheme;
+  std::optional<AttentionScheme> attention;
 };
 Arithmetic read_precision(const std::string& name, const std::string& compute) {
   const bool is_float = name == "f32" || name == "bf16";
@@ -46,8 +47,12 @@ Arithmetic read_precision(const std::string& name, const std::string& compute) {
                "--precision {} of random weights is arithmetic in {} and --compute says {}; leave "
                "one out",
                name, name, compute);
-  if (is_float) return {parse_compute(name), std::nullopt};
-  return {parse_compute(compute.empty() ? "bf16" : compute), find_scheme(name)};
+  if (is_float) return {parse_compute(name), std::nullopt, std::nullopt};
+  Arithmetic result{parse_compute(compute.empty() ? "bf16" : compute), std::nullopt, std::nullopt};
+  const size_t plus = name.find('+');
+  result.scheme = find_scheme(name.substr(0, plus));
+  if (plus != name.npos) result.attention = find_attention_scheme(name.substr(plus + 1));
+  return result;
 }
 
 // Normal values for latents and text states, positions of a square picture, mid-schedule times.
@@ -82,9 +87,9 @@ void bench_random(const RandomBench& o) {
   const Bindings extents = read_extents(o.extents, o.batch);
   const Config config = known_config(o.model);
   const Family& family = find_family(config);
-  const auto [compute, scheme] = read_precision(o.precision, o.compute);
+  const auto [compute, scheme, attention] = read_precision(o.precision, o.compute);
   const DType stored = compute == DType::f32 ? DType::f32 : DType::bf16;
-  const RandomStore store(family, config, stored, scheme);
+  const RandomStore store(family, config, stored, scheme, attention);
   ComponentOptions options;
   options.compute = compute;
   options.plan.device = open_device(o.device);

@@ -57,14 +57,6 @@ void add_compute_option(CLI::App& verb, std::string& compute, const std::string&
 
 namespace {
 
-bool needs_stats(const Recipe& recipe) {
-  for (const RecipeRule& rule : recipe.rules)
-    if (rule.scheme && rule.scheme->activation &&
-        rule.scheme->activation->timing == QuantSpec::Timing::static_)
-      return true;
-  return false;
-}
-
 void check_same_pipeline(const ModelSource& model, const ModelSource& artifact) {
   OCTAVO_CHECK(model.pipeline().json() == artifact.pipeline().json(),
                "{} was made from another pipeline than {}: their pipeline.json differ",
@@ -94,7 +86,7 @@ Precision open_at_precision(const fs::path& path, const std::string& precision,
       "artifact {} does not exist; make it with: octavo quantize {} --scheme NAME -o {}", precision,
       path.string(), precision);
   const Recipe recipe = Recipe::for_scheme(precision, *model);
-  if (!needs_stats(recipe)) return {quantized_view(model, recipe, nullptr), type, precision};
+  if (!needs_statistics(recipe)) return {quantized_view(model, recipe, nullptr), type, precision};
   CalibrateOptions options;
   options.prompts = calibration_prompts(*model);
   const Stats stats = calibrate(*model, options);
