@@ -230,9 +230,9 @@ class Calibration {
     if (pass_ == 0) add(stats_.prompts);
   }
 
-  // At most a tenth of the time goes into checkpoints.
+  // At most a thirtieth of the time goes into checkpoints.
   bool saving_is_cheap() const {
-    constexpr int kShare = 10;
+    constexpr int kShare = 30;
     return Clock::now() - saved_at_ > kShare * save_time_;
   }
 

@@ -2,11 +2,13 @@
 #include <array>
 #include <bit>
 #include <limits>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/threads.h"
 #include "quant/histogram.h"
 #include "quant/stats.h"
+#include "quant/stats_loops.h"
 
 namespace octavo {
 namespace {
@@ -85,12 +87,19 @@ class Accumulator {
   // often fall into one bin; four tables keep an increment from waiting for the last.
   bool count(const float* values, int64_t n, uint32_t& most) {
     bool all = true;
-    for (int64_t i = 0; i < n; ++i) {
-      const uint32_t bits = magnitude(values[i]);
-      const bool is_finite = bits < kInfinityBits;
-      all &= is_finite;
-      most = std::max(most, is_finite ? bits : 0);
-      ++bins_[i & 3][is_finite ? Histogram::bin(bits) : Histogram::kBins];
+    constexpr int64_t kBlock = 1024;
+    std::array<uint16_t, kBlock> bins;
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      const int64_t size = std::min(kBlock, n - begin);
+      all &= find_bins(values + begin, size, bins.data(), most);
+      int64_t i = 0;
+      for (; i + 4 <= size; i += 4) {
+        ++bins_[0][bins[i]];
+        ++bins_[1][bins[i + 1]];
+        ++bins_[2][bins[i + 2]];
+        ++bins_[3][bins[i + 3]];
+      }
+      for (; i < size; ++i) ++bins_[0][bins[i]];
     }
     return all;
   }
@@ -100,57 +109,30 @@ class Accumulator {
     for (int64_t r = 0; r < n; ++r) {
       const float* row = rows + r * view_.channels;
       if (count(row, view_.channels, most)) {
-        add_row<false>(row);
-      } else {
-        add_row<true>(row);
+        widen_ranges(row, view_.channels, min_.data(), max_.data(), run_.data());
+        continue;
+      }
+      for (int64_t c = 0; c < view_.channels; ++c) {
+        if (finite(row[c])) widen_ranges(row + c, 1, &min_[c], &max_[c], &run_[c]);
       }
     }
     for (size_t c = 0; c < sum_.size(); ++c) sum_[c] += kChannelSum.from(run_[c]);
   }
 
-  template <bool kSkip>
-  void add_row(const float* row) {
-    float *low = min_.data(), *high = max_.data();
-    double* sum = run_.data();
-    for (int64_t c = 0; c < view_.channels; ++c) {
-      if (kSkip && !finite(row[c])) continue;
-      const float x = row[c] + 0.0f;  // no -0, whose order against 0 is anyone's
-      low[c] = x < low[c] ? x : low[c];
-      high[c] = x > high[c] ? x : high[c];
-      sum[c] += static_cast<double>(x);
-    }
-  }
-
   void add_channel(const float* values, int64_t channel, uint32_t& most) {
     const bool all = count(values, view_.inner, most);
-    float low = min_[channel], high = max_[channel];
-    constexpr int64_t kLanes = 8;
-    std::array<double, kLanes> sums = {};
-    std::array<float, kLanes> lows, highs;
-    lows.fill(low);
-    highs.fill(high);
-    const auto add_one = [&](float value, int64_t lane) {
-      const float x = value + 0.0f;
-      lows[lane] = x < lows[lane] ? x : lows[lane];
-      highs[lane] = x > highs[lane] ? x : highs[lane];
-      sums[lane] += static_cast<double>(x);
-    };
-    int64_t i = 0;
-    for (; all && i + kLanes <= view_.inner; i += kLanes) {
-      for (int64_t lane = 0; lane < kLanes; ++lane) add_one(values[i + lane], lane);
+    RunParts parts;
+    std::fill_n(parts.low, kRunLanes, min_[channel]);
+    std::fill_n(parts.high, kRunLanes, max_[channel]);
+    std::fill_n(parts.sum, kRunLanes, 0.0);
+    const int64_t whole = all ? view_.inner / kRunLanes * kRunLanes : 0;
+    measure_run(values, whole, parts);
+    for (int64_t i = whole; i < view_.inner; ++i) {
+      if (finite(values[i])) widen_ranges(values + i, 1, parts.low, parts.high, parts.sum);
     }
-    for (; i < view_.inner; ++i) {
-      if (finite(values[i])) add_one(values[i], i % kLanes);
-    }
-    double sum = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      low = std::min(low, lows[lane]);
-      high = std::max(high, highs[lane]);
-      sum += sums[lane];
-    }
-    min_[channel] = low;
-    max_[channel] = high;
-    sum_[channel] += kChannelSum.from(sum);
+    min_[channel] = *std::min_element(parts.low, parts.low + kRunLanes);
+    max_[channel] = *std::max_element(parts.high, parts.high + kRunLanes);
+    sum_[channel] += kChannelSum.from(std::accumulate(parts.sum, parts.sum + kRunLanes, 0.0));
   }
 
   View view_;

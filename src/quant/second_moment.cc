@@ -1,56 +1,91 @@
 #include "quant/second_moment.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/threads.h"
 #include "kernels/cpu/fast/matmul.h"
+#include "quant/stats_loops.h"
 
 namespace octavo {
 namespace {
 
-constexpr int64_t kTile = 64;  // channels; products of two tiles are one job
+constexpr int64_t kTile = 64;  // channels; extents of products are multiples of it
+constexpr int64_t kWidth = 4 * kTile;
 
+// Of a sum: low words of all entries, then the high ones.
 struct Words {
-  int64_t low, high;
+  uint64_t* low;
+  int64_t* high;
 };
 
-Int128 join(Words words) {
-  return static_cast<Int128>(static_cast<unsigned __int128>(static_cast<uint64_t>(words.high))
-                                 << 64 |
-                             static_cast<uint64_t>(words.low));
+Words words_of(Tensor& sums) {
+  int64_t* data = static_cast<int64_t*>(sums.mutable_data());
+  return {reinterpret_cast<uint64_t*>(data), data + sums.dim(1)};
 }
 
-Words split(Int128 value) {
-  return {static_cast<int64_t>(static_cast<uint64_t>(value)), static_cast<int64_t>(value >> 64)};
+Int128 entry(const Tensor& sums, int64_t i) {
+  const int64_t* data = sums.as<int64_t>();
+  const auto high = static_cast<unsigned __int128>(static_cast<uint64_t>(data[sums.dim(1) + i]));
+  return static_cast<Int128>(high << 64 | static_cast<uint64_t>(data[i]));
 }
 
-void add_to(Words& words, Int128 value) { words = split(join(words) + value); }
+void add_to(Words sums, int64_t i, Int128 value) {
+  const auto low = static_cast<uint64_t>(value);
+  sums.low[i] += low;
+  sums.high[i] += static_cast<int64_t>(value >> 64) + (sums.low[i] < low ? 1 : 0);
+}
 
-Tensor zero_sums(int64_t count) { return Tensor::zeros(DType::i64, {count, 2}); }
+Tensor zero_sums(int64_t count) { return Tensor::zeros(DType::i64, {2, count}); }
 
 void add_all(Tensor& sums, const Tensor& other) {
-  Words* to = static_cast<Words*>(sums.mutable_data());
-  const Words* from = static_cast<const Words*>(other.data());
+  const Words to = words_of(sums);
+  const int64_t n = sums.dim(1);
+  const auto* low = reinterpret_cast<const uint64_t*>(other.as<int64_t>());
+  const int64_t* high = other.as<int64_t>() + n;
   constexpr int64_t kGrain = 1 << 16;
-  parallel_for(sums.dim(0), kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) add_to(to[i], join(from[i]));
+  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      to.low[i] += low[i];
+      to.high[i] += high[i] + (to.low[i] < low[i] ? 1 : 0);
+    }
   });
 }
 
-// Transposed and padded with zeros to kBlockRows rows and whole tiles of channels: [tiles * kTile,
-// kBlockRows], so that all products have one shape.
-std::vector<float> transposed(const float* rows, int64_t count, int64_t channels, int64_t tiles) {
-  constexpr int64_t kRows = SecondMoment::kBlockRows;
-  std::vector<float> result(static_cast<size_t>(tiles * kTile * kRows));
+// Transposed, and padded with zeros to `depth` rows and whole tiles of channels.
+std::vector<float> transposed(const float* rows, int64_t count, int64_t channels, int64_t depth) {
+  const int64_t tiles = (channels + kTile - 1) / kTile;
+  std::vector<float> result(static_cast<size_t>(tiles * kTile * depth));
   parallel_for(tiles, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin * kTile; c < std::min(end * kTile, channels); ++c) {
-      for (int64_t r = 0; r < count; ++r) result[c * kRows + r] = rows[r * channels + c];
+      for (int64_t r = 0; r < count; ++r) result[c * depth + r] = rows[r * channels + c];
     }
   });
   return result;
+}
+
+// Adds rows [i * kTile, (i + 1) * kTile) of the lower triangle of columns columns^T.
+void add_tiles(const std::vector<float>& columns, int64_t i, int64_t channels, int64_t depth,
+               Words sums) {
+  alignas(64) float product[kTile * kWidth];
+  const int64_t last = std::min((i + 1) * kTile, channels);
+  for (int64_t j = 0; j < (i + 1) * kTile; j += kWidth) {
+    const int64_t width = std::min(kWidth, (i + 1) * kTile - j);
+    cpu::Matmul::get({.m = kTile,
+                      .n = width,
+                      .k = depth,
+                      .lda = depth,
+                      .ldc = width,
+                      .ldb_k = 1,
+                      .ldb_n = depth})
+        .run(columns.data() + i * kTile * depth, columns.data() + j * depth, product);
+    for (int64_t r = i * kTile; r < last; ++r) {
+      const int64_t at = SecondMoment::triangle(r) + j;
+      add_moments(product + (r - i * kTile) * width, std::min(width, r + 1 - j), sums.low + at,
+                  sums.high + at);
+    }
+  }
 }
 
 }  // namespace
@@ -62,8 +97,8 @@ SecondMoment::SecondMoment(int64_t channels)
       own_(true) {}
 
 SecondMoment::SecondMoment(Tensor products, Tensor sum, uint64_t rows)
-    : channels_(sum.dim(0)), rows_(rows), products_(std::move(products)), sum_(std::move(sum)) {
-  OCTAVO_ASSERT(products_.dim(0) == triangle(channels_));
+    : channels_(sum.dim(1)), rows_(rows), products_(std::move(products)), sum_(std::move(sum)) {
+  OCTAVO_ASSERT(products_.dim(1) == triangle(channels_));
 }
 
 SecondMoment::SecondMoment(const SecondMoment& other)
@@ -90,17 +125,16 @@ void SecondMoment::make_own() {
 }
 
 size_t SecondMoment::bytes(int64_t channels) {
-  return static_cast<size_t>(triangle(channels) + channels) * sizeof(Words);
+  return static_cast<size_t>(triangle(channels) + channels) * 2 * sizeof(int64_t);
 }
 
 std::vector<double> SecondMoment::matrix() const {
   OCTAVO_ASSERT(rows_ > 0);
   const int64_t n = channels_;
-  const Words* sums = static_cast<const Words*>(products_.data());
   std::vector<double> matrix(static_cast<size_t>(n * n));
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j <= i; ++j, ++sums) {
-      const double mean = kMomentSum.value(join(*sums)) / static_cast<double>(rows_);
+  for (int64_t i = 0, at = 0; i < n; ++i) {
+    for (int64_t j = 0; j <= i; ++j, ++at) {
+      const double mean = kMomentSum.value(entry(products_, at)) / static_cast<double>(rows_);
       matrix[i * n + j] = matrix[j * n + i] = mean;
     }
   }
@@ -109,46 +143,27 @@ std::vector<double> SecondMoment::matrix() const {
 
 std::vector<double> SecondMoment::mean() const {
   OCTAVO_ASSERT(rows_ > 0);
-  const Words* sums = static_cast<const Words*>(sum_.data());
   std::vector<double> mean(static_cast<size_t>(channels_));
   for (int64_t i = 0; i < channels_; ++i) {
-    mean[i] = kMomentSum.value(join(sums[i])) / static_cast<double>(rows_);
+    mean[i] = kMomentSum.value(entry(sum_, i)) / static_cast<double>(rows_);
   }
   return mean;
 }
 
 void SecondMoment::add(const float* rows, int64_t count) {
   OCTAVO_ASSERT(count >= 0 && count <= kBlockRows);
+  if (count == 0) return;
   make_own();
   const int64_t n = channels_, tiles = (n + kTile - 1) / kTile;
-  const std::vector<float> columns = transposed(rows, count, n, tiles);
-  const cpu::Matmul& product = cpu::Matmul::get({.m = kTile,
-                                                 .n = kTile,
-                                                 .k = kBlockRows,
-                                                 .lda = kBlockRows,
-                                                 .ldc = kTile,
-                                                 .ldb_k = 1,
-                                                 .ldb_n = kBlockRows});
-  Words* sums = static_cast<Words*>(products_.mutable_data());
-  Words* sum = static_cast<Words*>(sum_.mutable_data());
-  // Long rows of tiles first.
+  const int64_t depth = (count + kTile - 1) / kTile * kTile;
+  const std::vector<float> columns = transposed(rows, count, n, depth);
+  const Words sums = words_of(products_), sum = words_of(sum_);
   parallel_for(tiles, 1, [&](int64_t begin, int64_t end) {
-    alignas(64) float tile[kTile * kTile];
-    for (int64_t i = tiles - end; i < tiles - begin; ++i) {
-      const float* left = columns.data() + i * kTile * kBlockRows;
-      for (int64_t j = 0; j <= i; ++j) {
-        product.run(left, columns.data() + j * kTile * kBlockRows, tile);
-        for (int64_t r = i * kTile; r < std::min((i + 1) * kTile, n); ++r) {
-          const float* from = tile + (r - i * kTile) * kTile;
-          Words* to = sums + triangle(r) + j * kTile;
-          const int64_t width = std::min(kTile, r + 1 - j * kTile);
-          for (int64_t c = 0; c < width; ++c) add_to(to[c], kMomentSum.from(from[c]));
-        }
-      }
+    for (int64_t i = tiles - end; i < tiles - begin; ++i) {  // the longest first
+      add_tiles(columns, i, n, depth, sums);
       for (int64_t c = i * kTile; c < std::min((i + 1) * kTile, n); ++c) {
-        double total = 0;
-        for (int64_t r = 0; r < count; ++r) total += columns[c * kBlockRows + r];
-        add_to(sum[c], kMomentSum.from(total));
+        const float* column = columns.data() + c * depth;
+        add_to(sum, c, kMomentSum.from(std::accumulate(column, column + count, 0.0)));
       }
     }
   });

@@ -12,14 +12,14 @@ namespace octavo {
 class SecondMoment {
  public:
   // Rows that are added together: one f32 product each.
-  static constexpr int64_t kBlockRows = 256;
+  static constexpr int64_t kBlockRows = 512;
 
   SecondMoment() = default;
   SecondMoment(const SecondMoment& other);
   SecondMoment(SecondMoment&&) = default;
   SecondMoment& operator=(SecondMoment other);
   explicit SecondMoment(int64_t channels);
-  // From a file: sums I64 [triangle(n), 2], sum I64 [n, 2] (each low word first), views of it.
+  // From a file, views of it: products I64 [2, triangle(n)], sum I64 [2, n]: low words, then high ones.
   SecondMoment(Tensor products, Tensor sum, uint64_t rows);
 
   bool empty() const { return rows_ == 0; }

@@ -10,8 +10,8 @@
 //   INPUT:rows           F32 [N, C]     step by step
 //   INPUT:row_hashes     I64 [N]        ascending within a step, as unsigned numbers
 // and where there is a second moment
-//   INPUT:moment         I64 [C (C + 1) / 2, 2]   units of kMomentSum
-//   INPUT:moment_sum     I64 [C, 2]
+//   INPUT:moment         I64 [2, C (C + 1) / 2]   units of kMomentSum; low words, then high ones
+//   INPUT:moment_sum     I64 [2, C]
 //   INPUT:moment_rows    I64 [1]
 // and JSON under the metadata key "octavo.stats", which says what input each layer has. The rest
 // follows from these.
@@ -74,8 +74,8 @@ class InputParts {
       decls.push_back({input + ":row_hashes", DType::i64, {rows_}});
     }
     if (!stats_.moment.empty()) {
-      decls.push_back({input + ":moment", DType::i64, {SecondMoment::triangle(c), 2}});
-      decls.push_back({input + ":moment_sum", DType::i64, {c, 2}});
+      decls.push_back({input + ":moment", DType::i64, {2, SecondMoment::triangle(c)}});
+      decls.push_back({input + ":moment_sum", DType::i64, {2, c}});
       decls.push_back({input + ":moment_rows", DType::i64, {1}});
     }
     return decls;
@@ -218,8 +218,8 @@ class InputReader {
     if (!there) return;
     constexpr int64_t kMostChannels = int64_t{1} << 31;
     check(channels <= kMostChannels, ":moment", "fewer channels", channels);
-    const Tensor products = get(":moment", DType::i64, {SecondMoment::triangle(channels), 2});
-    const Tensor sum = get(":moment_sum", DType::i64, {channels, 2});
+    const Tensor products = get(":moment", DType::i64, {2, SecondMoment::triangle(channels)});
+    const Tensor sum = get(":moment_sum", DType::i64, {2, channels});
     const uint64_t rows = naturals(get(":moment_rows", DType::i64, {1}), ":moment_rows")[0];
     check(rows > 0, ":moment_rows", "1 or more", rows);
     stats.moment = SecondMoment(products, sum, rows);

@@ -59,9 +59,12 @@ std::map<std::string, Watched> find_watches(const ModelSource& model,
 }
 
 int64_t row_bytes(const Sampling& sampling, int64_t channels, int64_t steps) {
-  const int64_t rows = sampling.rows * steps * channels * static_cast<int64_t>(sizeof(float));
-  return rows +
-         (sampling.moment_stride == 0 ? 0 : static_cast<int64_t>(SecondMoment::bytes(channels)));
+  constexpr int64_t kWaiting = 4;  // prompts whose rows wait for their product: the usual batch
+  const int64_t row = channels * static_cast<int64_t>(sizeof(float));
+  const int64_t rows = sampling.rows * steps * row;
+  if (sampling.moment_stride == 0) return rows;
+  return rows + kWaiting * SecondMoment::kBlockRows * row +
+         static_cast<int64_t>(SecondMoment::bytes(channels));
 }
 
 std::vector<std::set<std::string>> plan_passes(const std::map<std::string, Watched>& watches,

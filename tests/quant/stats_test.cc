@@ -272,7 +272,7 @@ TEST_F(StatsFile, RowsWithoutHashes) {
 }
 
 TEST_F(StatsFile, MomentOfAnotherSize) {
-  tensors_["transformer/a:moment"] = Tensor::zeros(DType::i64, {35, 2});
+  tensors_["transformer/a:moment"] = Tensor::zeros(DType::i64, {2, 35});
   expect_refused("transformer/a:moment");
 }
 
