@@ -1,6 +1,8 @@
 // octavo calibrate MODEL: statistics of every layer's input, per denoising step.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/atomic_file.h"
 #include "common.h"
 #include "quant/calibrate.h"
@@ -11,8 +13,9 @@ namespace {
 
 struct Options {
   std::string model, prompts, output, text, compute = "f32", device = "cpu";
-  uint64_t seed = 0;
+  uint64_t seed = 0, memory = CalibrateOptions{}.memory;
   int batch = 4, steps = 0;
+  Sampling sampling;
   std::vector<std::string> components;
 };
 
@@ -28,6 +31,8 @@ void run(const Options& o) {
   options.components = o.components;
   options.device = open_device(o.device);
   options.compute = parse_compute(o.compute);
+  options.sampling = o.sampling;
+  options.memory = static_cast<int64_t>(std::min<uint64_t>(o.memory, INT64_MAX));
   options.checkpoint = o.output + ".partial";
   const Stats stats = calibrate(*model, options);
   stats.save(o.output);
@@ -43,7 +48,9 @@ void add_calibrate(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "calibrate",
       "Run the model's own pipeline over prompts and record what each layer is fed:\n"
-      "absmax, per-channel absmax, histogram and non-finite count, per denoising step.\n"
+      "ranges and means of channels, histogram, non-finite count and some rows per denoising "
+      "step,\n"
+      "and second moments (octavo stats show, diff and merge read them).\n"
       "An interrupted run goes on where it stopped when the same command is given again.");
   auto o = std::make_shared<Options>();
   verb->add_option("MODEL", o->model, "Model folder")->required();
@@ -60,6 +67,17 @@ void add_calibrate(CLI::App& app) {
   verb->add_option("--steps", o->steps, "Denoising steps (default: the pipeline's)")
       ->check(CLI::Range(1, 1000));
   verb->add_option("--component", o->components, "Only these (transformer, vae, text_encoder)");
+  verb->add_option("--rows", o->sampling.rows, "Rows kept of a linear layer's input, a step")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb->add_option("--moment-stride", o->sampling.moment_stride,
+                   "One row in so many enters the second moments; 0: none are kept")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb->add_option("--memory", o->memory,
+                   "Bytes for rows and second moments (2G); what does not fit takes more passes")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
   verb->add_option("--text", o->text, "Also write a readable table");
   verb->callback([o] { run(*o); });
 }

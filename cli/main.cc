@@ -86,7 +86,7 @@ int run(int argc, char** argv) {
     set_progress_enabled(!quiet);
   });
   for (const auto add : {add_inspect, add_run, add_compare, add_calibrate, add_quantize,
-                         add_generate, add_judge, add_bench, add_search, add_explain})
+                         add_generate, add_judge, add_bench, add_search, add_explain, add_stats})
     add(app);
   try {
     app.parse(argc, argv);

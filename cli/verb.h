@@ -16,6 +16,7 @@ void add_quantize(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_judge(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_stats(CLI::App& app);
 void add_search(CLI::App& app);
 void add_explain(CLI::App& app);
 

@@ -17,10 +17,7 @@ void check_stats(const Stats* stats, const ModelSource& model, const std::string
   OCTAVO_CHECK(stats != nullptr,
                "layer {} is {}: {}; make them with: octavo calibrate {} -o STATS.safetensors",
                layer, scheme, need, model.where());
-  const std::string hash = model.hash();
-  OCTAVO_CHECK(stats->model_hash == hash,
-               "the statistics are of a model with hash {}, {} has hash {}; calibrate this one",
-               stats->model_hash, model.where(), hash);
+  stats->check_usable(model.hash(), model.where());
 }
 
 // By denoising step, as the denoiser is given them; empty when the schedule does not say.

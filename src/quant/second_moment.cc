@@ -92,36 +92,40 @@ void add_tiles(const std::vector<float>& columns, int64_t i, int64_t channels, i
 
 SecondMoment::SecondMoment(int64_t channels)
     : channels_(channels),
-      products_(zero_sums(triangle(channels))),
-      sum_(zero_sums(channels)),
+      parts_{{zero_sums(triangle(channels)), zero_sums(channels)}},
       own_(true) {}
 
 SecondMoment::SecondMoment(Tensor products, Tensor sum, uint64_t rows)
-    : channels_(sum.dim(1)), rows_(rows), products_(std::move(products)), sum_(std::move(sum)) {
-  OCTAVO_ASSERT(products_.dim(1) == triangle(channels_));
+    : channels_(sum.dim(1)), rows_(rows), parts_{{std::move(products), std::move(sum)}} {
+  OCTAVO_ASSERT(parts_[0].products.dim(1) == triangle(channels_));
 }
 
 SecondMoment::SecondMoment(const SecondMoment& other)
-    : channels_(other.channels_),
-      rows_(other.rows_),
-      products_(other.own_ ? other.products_.clone() : other.products_),
-      sum_(other.own_ ? other.sum_.clone() : other.sum_),
-      own_(other.own_) {}
+    : channels_(other.channels_), rows_(other.rows_), parts_(other.parts_), own_(other.own_) {
+  if (own_) parts_ = {{parts_[0].products.clone(), parts_[0].sum.clone()}};
+}
 
 SecondMoment& SecondMoment::operator=(SecondMoment other) {
   channels_ = other.channels_;
   rows_ = other.rows_;
-  products_ = std::move(other.products_);
-  sum_ = std::move(other.sum_);
+  parts_ = std::move(other.parts_);
   own_ = other.own_;
   return *this;
 }
 
-void SecondMoment::make_own() {
-  if (own_) return;
-  products_ = products_.clone();
-  sum_ = sum_.clone();
+Tensor SecondMoment::total(Tensor Part::*member) const {
+  OCTAVO_ASSERT(!parts_.empty());
+  if (parts_.size() == 1) return parts_[0].*member;
+  Tensor sum = (parts_[0].*member).clone();
+  for (size_t i = 1; i < parts_.size(); ++i) add_all(sum, parts_[i].*member);
+  return sum;
+}
+
+SecondMoment::Part& SecondMoment::own() {
+  if (!own_ && parts_.size() == 1) parts_ = {{parts_[0].products.clone(), parts_[0].sum.clone()}};
+  if (!own_ && parts_.size() > 1) parts_ = {{products(), sum()}};
   own_ = true;
+  return parts_[0];
 }
 
 size_t SecondMoment::bytes(int64_t channels) {
@@ -131,10 +135,11 @@ size_t SecondMoment::bytes(int64_t channels) {
 std::vector<double> SecondMoment::matrix() const {
   OCTAVO_ASSERT(rows_ > 0);
   const int64_t n = channels_;
+  const Tensor sums = products();
   std::vector<double> matrix(static_cast<size_t>(n * n));
   for (int64_t i = 0, at = 0; i < n; ++i) {
     for (int64_t j = 0; j <= i; ++j, ++at) {
-      const double mean = kMomentSum.value(entry(products_, at)) / static_cast<double>(rows_);
+      const double mean = kMomentSum.value(entry(sums, at)) / static_cast<double>(rows_);
       matrix[i * n + j] = matrix[j * n + i] = mean;
     }
   }
@@ -143,9 +148,10 @@ std::vector<double> SecondMoment::matrix() const {
 
 std::vector<double> SecondMoment::mean() const {
   OCTAVO_ASSERT(rows_ > 0);
+  const Tensor sums = sum();
   std::vector<double> mean(static_cast<size_t>(channels_));
   for (int64_t i = 0; i < channels_; ++i) {
-    mean[i] = kMomentSum.value(entry(sum_, i)) / static_cast<double>(rows_);
+    mean[i] = kMomentSum.value(entry(sums, i)) / static_cast<double>(rows_);
   }
   return mean;
 }
@@ -153,17 +159,17 @@ std::vector<double> SecondMoment::mean() const {
 void SecondMoment::add(const float* rows, int64_t count) {
   OCTAVO_ASSERT(count >= 0 && count <= kBlockRows);
   if (count == 0) return;
-  make_own();
+  Part& part = own();
   const int64_t n = channels_, tiles = (n + kTile - 1) / kTile;
   const int64_t depth = (count + kTile - 1) / kTile * kTile;
   const std::vector<float> columns = transposed(rows, count, n, depth);
-  const Words sums = words_of(products_), sum = words_of(sum_);
+  const Words products = words_of(part.products), sums = words_of(part.sum);
   parallel_for(tiles, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = tiles - end; i < tiles - begin; ++i) {  // the longest first
-      add_tiles(columns, i, n, depth, sums);
+      add_tiles(columns, i, n, depth, products);
       for (int64_t c = i * kTile; c < std::min((i + 1) * kTile, n); ++c) {
         const float* column = columns.data() + c * depth;
-        add_to(sum, c, kMomentSum.from(std::accumulate(column, column + count, 0.0)));
+        add_to(sums, c, kMomentSum.from(std::accumulate(column, column + count, 0.0)));
       }
     }
   });
@@ -179,16 +185,20 @@ void SecondMoment::merge(const SecondMoment& other) {
   OCTAVO_CHECK(channels_ == other.channels_,
                "second moments of {} channels cannot be merged with those of {}", other.channels_,
                channels_);
-  make_own();
-  add_all(products_, other.products_);
-  add_all(sum_, other.sum_);
+  if (own_ || other.own_) {
+    Part& part = own();
+    add_all(part.products, other.products());
+    add_all(part.sum, other.sum());
+  } else {
+    parts_.insert(parts_.end(), other.parts_.begin(), other.parts_.end());
+  }
   rows_ += other.rows_;
 }
 
 bool SecondMoment::operator==(const SecondMoment& other) const {
   if (empty() && other.empty()) return true;
   return channels_ == other.channels_ && rows_ == other.rows_ &&
-         same_bytes(products_, other.products_) && same_bytes(sum_, other.sum_);
+         same_bytes(products(), other.products()) && same_bytes(sum(), other.sum());
 }
 
 }  // namespace octavo

@@ -19,7 +19,8 @@ class SecondMoment {
   SecondMoment(SecondMoment&&) = default;
   SecondMoment& operator=(SecondMoment other);
   explicit SecondMoment(int64_t channels);
-  // From a file, views of it: products I64 [2, triangle(n)], sum I64 [2, n]: low words, then high ones.
+  // From a file, views of it: products I64 [2, triangle(n)], sum I64 [2, n]: low words, then high
+  // ones.
   SecondMoment(Tensor products, Tensor sum, uint64_t rows);
 
   bool empty() const { return rows_ == 0; }
@@ -34,19 +35,24 @@ class SecondMoment {
   void merge(const SecondMoment& other);
   bool operator==(const SecondMoment& other) const;
 
-  // Row by row of the lower triangle, and the channels' sums.
-  const Tensor& products() const { return products_; }
-  const Tensor& sum() const { return sum_; }
+  // Row by row of the lower triangle, and the channels' sums. Those of several files are added up
+  // here, each time: a merge of files needs memory for one layer.
+  Tensor products() const { return total(&Part::products); }
+  Tensor sum() const { return total(&Part::sum); }
   static int64_t triangle(int64_t channels) { return channels * (channels + 1) / 2; }
   static size_t bytes(int64_t channels);
 
  private:
-  void make_own();
+  struct Part {
+    Tensor products, sum;
+  };
+  Tensor total(Tensor Part::*member) const;
+  Part& own();  // all in one part that may be written
 
   int64_t channels_ = 0;
   uint64_t rows_ = 0;
-  Tensor products_, sum_;
-  bool own_ = false;  // may be written: not in a file
+  std::vector<Part> parts_;
+  bool own_ = false;  // one part, not in a file
 };
 
 }  // namespace octavo

@@ -147,6 +147,16 @@ Tensor Stats::rows(const std::string& layer, std::optional<int> step) const {
   return all;
 }
 
+void Stats::check_usable(const std::string& hash, const std::string& where) const {
+  OCTAVO_CHECK(model_hash == hash,
+               "the statistics are of a model with hash {}, {} has hash {}; calibrate this one",
+               model_hash, where, hash);
+  OCTAVO_CHECK(!unfinished,
+               "the statistics are those of an unfinished calibration; run the same command again "
+               "to finish it");
+  OCTAVO_CHECK(!inputs.empty(), "the statistics hold no layer: nothing was calibrated");
+}
+
 LayerStats& Stats::add(const std::string& layer) {
   const std::string& input = layers.emplace(layer, layer).first->second;
   return inputs[input];

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quant/fixed.h"
@@ -67,8 +68,9 @@ struct Stats {
   std::vector<std::string> prompts;  // done so far, "seed:prompt", sorted
   Sampling sampling;
   std::optional<Unfinished> unfinished;
-  std::map<std::string, LayerStats> inputs;   // by "component/value"
-  std::map<std::string, std::string> layers;  // "component/layer", "component/module.attention.q": its input
+  std::map<std::string, LayerStats> inputs;  // by "component/value"
+  std::map<std::string, std::string>
+      layers;  // "component/layer", "component/module.attention.q": its input
 
   // The layer's statistics. Errors name the layer when it was never seen, and how it could be.
   const LayerStats& layer(const std::string& layer) const;
@@ -87,6 +89,9 @@ struct Stats {
   // same statistics. Error when there are none.
   Tensor rows(const std::string& layer, std::optional<int> step = std::nullopt) const;
 
+  // Error when these are of another model than that with this hash (`where` names it), are a
+  // checkpoint, or hold no prompt: nothing was seen.
+  void check_usable(const std::string& hash, const std::string& where) const;
   // Entry of a layer that shares its input with no other; made if it is not there.
   LayerStats& add(const std::string& layer);
   // Error when model, schedule or sampling differ or a prompt is in both: it would count twice.
@@ -96,8 +101,9 @@ struct Stats {
   // Error{bad_file} on anything off. Rows and second moments stay in the file until they are used.
   static Stats load(const std::filesystem::path& path);
   std::string hash() const;  // of the content, hex
-  // A table, one line a layer: absmax with the step where it was met, quantiles, non-finite values.
-  std::string text() const;
+  // A table, one line a layer whose name matches the glob: absmax with the step where it was met,
+  // quantiles, non-finite values; a line a step as well, if asked for.
+  std::string text(std::string_view layers_matching = "*", bool by_step = false) const;
   bool operator==(const Stats&) const = default;
 };
 

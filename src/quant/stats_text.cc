@@ -1,5 +1,9 @@
 // What statistics look like: their hash and their table.
+#include <algorithm>
+#include <cmath>
+
 #include "base/check.h"
+#include "base/glob.h"
 #include "base/hash.h"
 #include "quant/histogram.h"
 #include "quant/stats.h"
@@ -37,7 +41,9 @@ void add_step(Hasher& hasher, int step, const StepStats& stats) {
 std::string layer_line(const std::string& layer, const LayerStats& stats) {
   int worst = 0;
   float most = 0;
+  int64_t rows = 0;
   for (const auto& [step, one] : stats.steps) {
+    rows += one.rows.size();
     if (one.absmax < most) continue;
     most = one.absmax;
     worst = step;
@@ -45,9 +51,29 @@ std::string layer_line(const std::string& layer, const LayerStats& stats) {
   const StepStats all = stats.all_steps();
   const std::string at = worst < 0 ? "-" : std::to_string(worst);
   const auto quantile = [&](double p) { return Histogram::quantile(all.histogram, p, all.absmax); };
-  return fmt::format("{:<52} {:>5} {:>10.5g} {:>4} {:>10.5g} {:>10.5g} {:>10.5g} {:>12} {:>6}\n",
-                     layer, stats.steps.size(), all.absmax, at, quantile(0.9999), quantile(0.999),
-                     quantile(0.5), all.count, all.non_finite);
+  return fmt::format(
+      "{:<52} {:>5} {:>10.5g} {:>4} {:>10.5g} {:>10.5g} {:>10.5g} {:>12} {:>6} {:>5} {:>8}\n",
+      layer, stats.steps.size(), all.absmax, at, quantile(0.9999), quantile(0.999), quantile(0.5),
+      all.count, all.non_finite, rows, stats.moment.rows());
+}
+
+// Of every step: where its values lie, and how far the channels' means are from 0.
+std::string step_lines(const LayerStats& stats) {
+  std::string text;
+  for (const auto& [step, one] : stats.steps) {
+    float low = 0, high = 0;
+    for (const float v : one.channel_min) low = std::min(low, v);
+    for (const float v : one.channel_max) high = std::max(high, v);
+    double mean = 0;
+    for (const double v : one.channel_mean()) mean = std::max(mean, std::fabs(v));
+    text += fmt::format(
+        "  step {:>4}: {:.5g} to {:.5g}, 99.9 % {:.5g}, largest channel mean {:.5g}, "
+        "{} samples, {} rows, {} not finite\n",
+        step < 0 ? "-" : std::to_string(step), low, high,
+        Histogram::quantile(one.histogram, 0.999, one.absmax), mean, one.samples, one.rows.size(),
+        one.non_finite);
+  }
+  return text;
 }
 
 }  // namespace
@@ -68,19 +94,26 @@ std::string Stats::hash() const {
     const SecondMoment& moment = stats.moment;
     add_values(hasher, std::vector<uint64_t>{moment.rows()});
     if (moment.empty()) continue;
-    hasher.update(moment.products().data(), moment.products().bytes());
-    hasher.update(moment.sum().data(), moment.sum().bytes());
+    for (const Tensor& sums : {moment.products(), moment.sum()}) {
+      hasher.update(sums.data(), sums.bytes());
+    }
   }
   return hasher.hex();
 }
 
-std::string Stats::text() const {
-  std::string text = fmt::format(
-      "model {}\nschedule {}\n{} prompts, {} layers\n\n"
-      "{:<52} {:>5} {:>10} {:>4} {:>10} {:>10} {:>10} {:>12} {:>6}\n",
-      model_hash, schedule, prompts.size(), layers.size(), "layer", "steps", "absmax", "at",
-      "99.99 %", "99.9 %", "median", "values", "NaN/Inf");
-  for (const auto& [layer, input] : layers) text += layer_line(layer, inputs.at(input));
+std::string Stats::text(std::string_view layers_matching, bool by_step) const {
+  std::string text = fmt::format("model {}\nschedule {}\n{} prompts, {} layers, {} inputs{}\n\n",
+                                 model_hash, schedule, prompts.size(), layers.size(), inputs.size(),
+                                 unfinished ? ", unfinished: a checkpoint" : "");
+  text += fmt::format("{:<52} {:>5} {:>10} {:>4} {:>10} {:>10} {:>10} {:>12} {:>6} {:>5} {:>8}\n",
+                      "layer", "steps", "absmax", "at", "99.99 %", "99.9 %", "median", "values",
+                      "NaN/Inf", "rows", "moment");
+  for (const auto& [layer, input] : layers) {
+    if (!glob_match(layers_matching, layer)) continue;
+    const LayerStats& stats = inputs.at(input);
+    text += layer_line(layer, stats);
+    if (by_step) text += step_lines(stats);
+  }
   return text;
 }
 

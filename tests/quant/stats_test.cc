@@ -8,6 +8,7 @@
 #include "base/atomic_file.h"
 #include "io/safetensors.h"
 #include "quant/histogram.h"
+#include "quant/stats_diff.h"
 #include "support.h"
 
 namespace octavo {
@@ -139,6 +140,44 @@ TEST(Stats, FilesMergeAsWhatWasSaved) {
   read.merge(Stats::load(folder.file("a")));
   EXPECT_EQ(read, merged);
   EXPECT_EQ(Stats::load(folder.file("b")), b);
+}
+
+TEST(Stats, Difference) {
+  const Stats a = some_stats(1, {"1:x"});
+  for (const StatsDifference& d : diff_stats(a, a)) EXPECT_EQ(d.largest(), 0) << d.layer;
+  EXPECT_EQ(diff_stats(a, a, "transformer/*").size(), 3u);
+  Stats b = a;
+  StepStats& step = b.inputs["transformer/b"].steps[1];
+  step.channel_max[2] += step.absmax;
+  step.absmax = step.channel_max[2];
+  b.inputs["transformer/a"].moment.add(test::random_tensor({4, 8}, 3).as<float>(), 4);
+  const std::vector<StatsDifference> found = diff_stats(a, b);
+  for (const StatsDifference& d : found) {
+    const bool shared = d.layer.starts_with("transformer/a");
+    EXPECT_EQ(d.moment > 0.01, shared) << d.layer;
+    EXPECT_EQ(d.range > 0.1, d.layer == "transformer/b") << d.layer;
+    EXPECT_TRUE(d.layer != "transformer/b" || d.step == 1);
+  }
+  b.layers.erase("vae/conv");
+  EXPECT_EQ(diff_stats(a, b).front().layer, "vae/conv");
+  EXPECT_EQ(diff_stats(a, b).front().only, "a");
+}
+
+TEST(Stats, UsableForItsModelOnly) {
+  const Stats stats = some_stats(1, {"1:x"});
+  stats.check_usable("0123", "model");
+  const auto refused = [&](const Stats& other, const std::string& hash, const std::string& words) {
+    const Error error = error_of([&] { other.check_usable(hash, "model"); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+  };
+  refused(stats, "9", "calibrate this one");
+  Stats other = stats;
+  other.unfinished = Unfinished{};
+  refused(other, "0123", "unfinished");
+  other = Stats{};
+  other.model_hash = "0123";
+  refused(other, "0123", "nothing was calibrated");
 }
 
 TEST(Stats, CheckpointsSayWhatIsLeft) {
