@@ -24,7 +24,7 @@ struct Options {
                      state, compute = "f32", device = "cpu";
   std::vector<std::string> layers;
   uint64_t seed = 0;
-  size_t searched = 8, verified = 48;
+  size_t searched = 16, verified = 64;
   int steps = 0, batch = 8, rounds = 4;
 };
 
