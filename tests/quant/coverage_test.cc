@@ -158,7 +158,7 @@ TEST(Coverage, SchemesThatAreNone) {
               ErrorCode::invalid_argument)
         << scheme;
   }
-  EXPECT_EQ(Recipe::for_scheme("int8 solver=percentile:99.95", *zoo()).rules.back().solver,
+  EXPECT_EQ(Recipe::for_scheme("int8 solver=percentile:99.95", *zoo()).rules.back().how.solver,
             (Solver{"percentile", 99.95}));
 }
 
