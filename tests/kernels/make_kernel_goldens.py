@@ -276,10 +276,22 @@ def quantized_attention():
             [q, one, k, rows, v, one, bias], y)
 
 
+def transforms():
+    sylvester = torch.ones(1, 1, dtype=torch.float64)
+    for _ in range(3):
+        sylvester = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64), sylvester)
+    x = normal(2, 3, 24)
+    y = x.double().reshape(2, 3, 3, 8) @ sylvester.T / 8 ** 0.5
+    add("hadamard", {"block": 8}, [x], y.reshape(2, 3, 24))
+    t, steps, values = torch.tensor([0.31, 0.9, -2.0]), torch.tensor([0.1, 0.3, 0.75, 1.0]), normal(4, 1).abs()
+    nearest = (t[:, None] - steps[None]).abs().argmin(1)
+    add("step_scale", {}, [t, steps, values], values[nearest])
+
+
 def main():
     torch.manual_seed(1)  # the initial weights of modules
     for part in (products, attention, norms, rotary, elementwise, movement, conditioning,
-                 quantization, quantized_attention):
+                 quantization, quantized_attention, transforms):
         part()
     about = {"torch": torch.__version__, "diffusers": diffusers.__version__,
              "transformers": transformers.__version__, "cases": cases}

@@ -177,7 +177,7 @@ TEST(Coverage, DescribesEveryLayerOnDemand) {
   }
   EXPECT_EQ(static_cast<size_t>(std::count(full.begin(), full.end(), '\n')),
             coverage.components.size() + coverage.rows.size());
-  EXPECT_NE(full.find("solver mse"), std::string::npos);
+  EXPECT_NE(full.find("solver=mse"), std::string::npos);
 }
 
 }  // namespace
