@@ -21,9 +21,6 @@ struct Operand {
   DType dtype = DType::f32;
   Shape shape;
   const Tensor* constant = nullptr;  // the data, when the operand is a model-rate constant
-  // Of an output: elements from one row (of the last axis) to the next in memory; 0: rows follow
-  // each other. Set only for kernels with `pitched_output`.
-  int64_t row_pitch = 0;
 };
 struct Call {
   Op op;
@@ -57,13 +54,6 @@ struct Buffers {
   void* workspace = nullptr;  // workspace() bytes, 64-byte aligned (256 on a device)
 };
 
-// One of several calls that are launched together.
-struct GroupMember {
-  const Call* call = nullptr;
-  const KernelState* state = nullptr;
-  Buffers buffers;  // each its own workspace
-};
-
 // On a device, launch() only puts work on the device's stream.
 struct Kernel {
   const char* name;  // "linear_f32_onednn", "linear_ref"
@@ -77,11 +67,6 @@ struct Kernel {
   bool in_place = false;  // outputs[0] may alias inputs[0]
   int alignment = 0;      // in bytes, of every operand's address; 0: that of its elements. Plans on
                           // a device keep operands at multiples of 64.
-  bool pitched_output = false;  // outputs[0] may have a row_pitch (a multiple of 64 bytes)
-  // Calls that all chose this kernel and of which none reads what another writes, in one launch,
-  // with the bits that launch() gives each of them. can_group says of which calls that is possible.
-  bool (*can_group)(std::span<const Call* const> calls) = nullptr;
-  void (*launch_group)(std::span<const GroupMember> members) = nullptr;
 };
 
 // Kernels of one op, best first; on the CPU `*_ref` is last. Without CUDA the second is empty.
