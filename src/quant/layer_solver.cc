@@ -15,8 +15,10 @@ namespace {
 using Words = LayerWords;
 
 constexpr double kGramDamping = 1e-6;  // keeps a Gram matrix without full rank positive definite
-constexpr int kLowRankRounds =
-    2;  // of rounding what the branch leaves, and fitting the branch anew
+// Sums of f32 products are known to about this part of them, which is all that is left of an input
+// with a large mean once the mean is taken out.
+constexpr double kMomentPrecision = 1e-5;
+constexpr int kLowRankRounds = 2;  // of rounding what the branch leaves and fitting it anew
 
 bool is_plain(const LayerProblem& p) {
   return is_identity(p.input) && p.words.rounding == Words::Rounding::nearest &&
@@ -134,7 +136,9 @@ class LayerSolver {
                  "layer {}: {}, and the statistics have none of it; calibrate with second moments",
                  p_.name, statistics_needed(p_.words, p_.scheme));
     const VectorD mean = moment_mean(moment);
-    moment_ = transform_moment(moment_matrix(moment), mean, p_.input);
+    MatrixD second = moment_matrix(moment);
+    second.diagonal() *= 1 + kMomentPrecision;
+    moment_ = transform_moment(second, mean, p_.input);
     if (p_.words.correct_bias) {
       const VectorD m = transform_mean(mean, p_.input);
       moment_ -= m * m.transpose();
