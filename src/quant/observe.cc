@@ -88,7 +88,7 @@ class Accumulator {
   bool count(const float* values, int64_t n, uint32_t& most) {
     bool all = true;
     constexpr int64_t kBlock = 1024;
-    std::array<uint16_t, kBlock> bins;
+    std::array<int32_t, kBlock> bins;
     for (int64_t begin = 0; begin < n; begin += kBlock) {
       const int64_t size = std::min(kBlock, n - begin);
       all &= find_bins(values + begin, size, bins.data(), most);

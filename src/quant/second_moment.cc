@@ -65,21 +65,27 @@ std::vector<float> transposed(const float* rows, int64_t count, int64_t channels
   return result;
 }
 
-// Adds rows [i * kTile, (i + 1) * kTile) of the lower triangle of columns columns^T.
-void add_tiles(const std::vector<float>& columns, int64_t i, int64_t channels, int64_t depth,
-               Words sums) {
+// Rows as they are and transposed, both padded with zeros to `depth` rows; transposed to whole
+// tiles of channels, too.
+struct Block {
+  int64_t channels, depth;
+  std::vector<float> rows, columns;
+};
+
+// Adds rows [i * kTile, (i + 1) * kTile) of the lower triangle of columns * rows.
+void add_tiles(const Block& block, int64_t i, Words sums) {
   alignas(64) float product[kTile * kWidth];
-  const int64_t last = std::min((i + 1) * kTile, channels);
-  for (int64_t j = 0; j < (i + 1) * kTile; j += kWidth) {
-    const int64_t width = std::min(kWidth, (i + 1) * kTile - j);
+  const int64_t last = std::min((i + 1) * kTile, block.channels);
+  for (int64_t j = 0; j < last; j += kWidth) {
+    const int64_t width = std::min(kWidth, last - j);
     cpu::Matmul::get({.m = kTile,
                       .n = width,
-                      .k = depth,
-                      .lda = depth,
+                      .k = block.depth,
+                      .lda = block.depth,
                       .ldc = width,
-                      .ldb_k = 1,
-                      .ldb_n = depth})
-        .run(columns.data() + i * kTile * depth, columns.data() + j * depth, product);
+                      .ldb_k = block.channels,
+                      .ldb_n = 1})
+        .run(block.columns.data() + i * kTile * block.depth, block.rows.data() + j, product);
     for (int64_t r = i * kTile; r < last; ++r) {
       const int64_t at = SecondMoment::triangle(r) + j;
       add_moments(product + (r - i * kTile) * width, std::min(width, r + 1 - j), sums.low + at,
@@ -162,13 +168,15 @@ void SecondMoment::add(const float* rows, int64_t count) {
   Part& part = own();
   const int64_t n = channels_, tiles = (n + kTile - 1) / kTile;
   const int64_t depth = (count + kTile - 1) / kTile * kTile;
-  const std::vector<float> columns = transposed(rows, count, n, depth);
+  Block block{n, depth, std::vector<float>(rows, rows + count * n),
+              transposed(rows, count, n, depth)};
+  block.rows.resize(static_cast<size_t>(depth * n));
   const Words products = words_of(part.products), sums = words_of(part.sum);
   parallel_for(tiles, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = tiles - end; i < tiles - begin; ++i) {  // the longest first
-      add_tiles(columns, i, n, depth, products);
+      add_tiles(block, i, products);
       for (int64_t c = i * kTile; c < std::min((i + 1) * kTile, n); ++c) {
-        const float* column = columns.data() + c * depth;
+        const float* column = block.columns.data() + c * depth;
         add_to(sums, c, kMomentSum.from(std::accumulate(column, column + count, 0.0)));
       }
     }

@@ -50,8 +50,8 @@ struct LayerStats {
 
 // Which rows of linears' inputs are kept; part of what two calibrations must agree in.
 struct Sampling {
-  int64_t rows = 32;          // kept of every step, at most
-  int64_t moment_stride = 8;  // one row in so many enters the second moment; 0: no second moments
+  int64_t rows = 32;           // kept of every step, at most
+  int64_t moment_stride = 16;  // one row in so many enters the second moment; 0: no second moments
   bool operator==(const Sampling&) const = default;
 };
 

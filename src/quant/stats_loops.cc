@@ -5,29 +5,36 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "quant/fixed.h"
 #include "quant/histogram.h"
 
+#ifndef OCTAVO_QUANT_STATS_LOOPS_ONCE
+#define OCTAVO_QUANT_STATS_LOOPS_ONCE
+namespace octavo {
+constexpr int32_t kInfinityBits = 0x7f800000;
+}
+#endif
+
 // Plain loops, in a form that compilers turn into vectors; Highway picks the target.
 HWY_BEFORE_NAMESPACE();
 namespace octavo::HWY_NAMESPACE {
 
-bool find_bins_on(const float* __restrict values, int64_t n, uint16_t* __restrict bins,
-                  uint32_t& most) {
-  constexpr uint32_t kInfinityBits = 0x7f800000u;
-  uint32_t largest = most, least_excess = 1;
+// Returns the largest magnitude's bits, of what is not finite too.
+int32_t find_bins_on(const float* __restrict values, int64_t n, int32_t* __restrict bins) {
+  // GCC makes no vectors of bit_cast.
+  using Bits [[gnu::may_alias]] = int32_t;
+  const Bits* raw = reinterpret_cast<const Bits*>(values);
+  int32_t largest = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const uint32_t bits = std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu;
-    const bool finite = bits < kInfinityBits;
-    const uint32_t magnitude = finite ? bits : 0;
-    largest = magnitude > largest ? magnitude : largest;
-    least_excess &= finite ? 1u : 0u;
-    bins[i] = static_cast<uint16_t>(finite ? Histogram::bin(bits) : Histogram::kBins);
+    const int32_t bits = raw[i] & 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+    const int32_t bin = Histogram::bin(static_cast<uint32_t>(bits));
+    bins[i] = bits < kInfinityBits ? bin : Histogram::kBins;
   }
-  most = largest;
-  return least_excess != 0;
+  return largest;
 }
 
 void widen_ranges_on(const float* __restrict row, int64_t n, float* __restrict low,
@@ -84,8 +91,17 @@ HWY_EXPORT(widen_ranges_on);
 HWY_EXPORT(measure_run_on);
 HWY_EXPORT(add_moments_on);
 
-bool find_bins(const float* values, int64_t n, uint16_t* bins, uint32_t& most) {
-  return HWY_DYNAMIC_DISPATCH(find_bins_on)(values, n, bins, most);
+bool find_bins(const float* values, int64_t n, int32_t* bins, uint32_t& most) {
+  const int32_t largest = HWY_DYNAMIC_DISPATCH(find_bins_on)(values, n, bins);
+  if (largest < kInfinityBits) {
+    most = std::max(most, static_cast<uint32_t>(largest));
+    return true;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu;
+    if (bits < kInfinityBits) most = std::max(most, bits);
+  }
+  return false;
 }
 
 void widen_ranges(const float* row, int64_t n, float* low, float* high, double* sum) {

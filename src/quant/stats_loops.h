@@ -7,7 +7,7 @@ namespace octavo {
 
 // Histogram bins of |values|, Histogram::kBins for those that are not finite. Raises `most` to the
 // bits of the largest finite magnitude; returns whether all are finite.
-bool find_bins(const float* values, int64_t n, uint16_t* bins, uint32_t& most);
+bool find_bins(const float* values, int64_t n, int32_t* bins, uint32_t& most);
 
 // low = min(low, row), high = max(high, row), sum += row, element by element. All finite.
 void widen_ranges(const float* row, int64_t n, float* low, float* high, double* sum);
