@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "base/check.h"
 #include "base/progress.h"
@@ -31,9 +32,32 @@ struct Bench {
   void step(int i) { pipeline->velocity(i % pipeline->steps(), noise); }
 };
 
-bool belongs_to(const std::string& node, const std::string& layer) {
-  return node == layer ||
-         (node.size() > layer.size() && node.starts_with(layer) && node[layer.size()] == '.');
+bool is_part_of(const std::string& name, const std::string& layer) {
+  return name == layer ||
+         (name.size() > layer.size() && name.starts_with(layer) && name[layer.size()] == '.');
+}
+
+// By node: the layer it belongs to. A product is told by its weight, as one that is fused with what
+// follows bears the name of that; what is done to the input by its name.
+std::map<std::string, size_t> find_owners(const std::vector<SearchedLayer>& layers,
+                                          const std::string& name, const Component& component) {
+  std::map<std::string, size_t> owners;
+  for (const auto& plan : component.plans()) {
+    for (const Node& node : plan->graph.nodes()) {
+      const std::string& made = plan->graph.value(node.outputs.front()).name;
+      for (size_t l = 0; l < layers.size(); ++l) {
+        if (layers[l].component != name) continue;
+        const std::string& layer = layers[l].layer.name;
+        const bool holds_weight =
+            std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+              return input != kNoValue &&
+                     is_part_of(plan->graph.value(input).name, layer + ".weight");
+            });
+        if (holds_weight || is_part_of(made, layer)) owners[made] = l;
+      }
+    }
+  }
+  return owners;
 }
 
 // Seconds of a step, of each layer; one number a layer.
@@ -48,12 +72,11 @@ std::vector<double> time_layers(const std::vector<SearchedLayer>& layers, const 
     for (int i = 0; i < kStepsTimed; ++i) bench.step(i);
     std::vector<double> now(layers.size(), 0);
     for (const auto& [name, component] : bench.pipeline->components()) {
+      const auto owners = find_owners(layers, name, *component);
       for (const NodeProfile& node : component->profile()) {
-        if (!node.every_step) continue;
-        for (size_t l = 0; l < layers.size(); ++l) {
-          if (layers[l].component == name && belongs_to(node.name, layers[l].layer.name)) {
-            now[l] += node.seconds / kStepsTimed;
-          }
+        const auto owner = owners.find(node.name);
+        if (node.every_step && owner != owners.end()) {
+          now[owner->second] += node.seconds / kStepsTimed;
         }
       }
       component->set_profiling(false);

@@ -162,7 +162,7 @@ class Searcher {
     best.within = predicted(best) >= psnr;
     if (!best.within) return best;
     for (int i = 0; i < 50; ++i) {
-      const double middle = (low + high) / 2;
+      const double middle = i == 0 ? high : (low + high) / 2;  // first the cheapest of all
       Choice choice = choose(options_, middle);
       if (choice.within && predicted(choice) >= psnr) {
         low = middle;
