@@ -221,6 +221,22 @@ TEST(SolveLayer, SameBytesOnAnyNumberOfThreads) {
   EXPECT_TRUE(same_bytes(a.bias, b.bias));
 }
 
+// Sums of f32 products lose what a large mean leaves of the deviations: still no error.
+TEST(SolveLayer, MeansFarAboveTheDeviations) {
+  LayerStats far;
+  far.moment = SecondMoment(kIn);
+  for (int step = 0; step < kSteps; ++step) {
+    Matrix rows = rows_of(step);
+    rows.array() += 3000;
+    StepStats& one = far.steps[step] = observe(to_tensor(rows), -1);
+    one.rows = RowSample(kRowsEach);
+    far.moment.add(rows.data(), kRowsEach);
+  }
+  LayerProblem p = problem_of("int4wo", "round=gptq low-rank=4 correct-bias");
+  p.stats = &far;
+  EXPECT_TRUE(solve_layer(p).low_rank_down.has_data());
+}
+
 TEST(SolveLayer, NamesWhatIsMissing) {
   LayerStats bare;
   bare.steps[0] = observe(to_tensor(rows_of(0)), -1);
