@@ -44,31 +44,23 @@ std::string Promise::text() const { return fmt::format("{}{}", kMeasure, psnr); 
 PromptPool::PromptPool(const std::vector<std::string>& prompts,
                        const std::vector<std::string>& calibrated, size_t searched,
                        size_t verified) {
-  std::set<std::string> seen;
+  std::set<std::string> seen(calibrated.begin(), calibrated.end());
   std::vector<std::string> unique;
   for (const std::string& prompt : prompts) {
     if (seen.insert(prompt).second) unique.push_back(prompt);
   }
-  OCTAVO_CHECK(unique.size() >= searched + kFewest,
-               "{} different prompts: {} to search on and at least {} others to verify on are "
-               "needed; give more prompts, or search on fewer",
-               unique.size(), searched, kFewest);
+  OCTAVO_CHECK(
+      unique.size() >= searched + kFewest,
+      "{} different prompts that the calibration did not see: {} to search on and at least "
+      "{} others to verify on are needed; give more prompts, or search on fewer",
+      unique.size(), searched, kFewest);
   // Evenly spread over the file, whose neighbours are often alike.
   std::set<size_t> chosen;
   for (size_t i = 0; i < searched; ++i) chosen.insert(i * unique.size() / searched);
-  const std::set<std::string> known(calibrated.begin(), calibrated.end());
   std::vector<std::string> rest;
   for (size_t i = 0; i < unique.size(); ++i) {
-    if (chosen.count(i)) {
-      searched_.push_back(unique[i]);
-    } else if (!known.count(unique[i])) {
-      rest.push_back(unique[i]);
-    }
+    (chosen.count(i) ? searched_ : rest).push_back(unique[i]);
   }
-  OCTAVO_CHECK(rest.size() >= kFewest,
-               "{} prompts are left to verify on behind the search's and the calibration's; at "
-               "least {} are needed",
-               rest.size(), kFewest);
   each_ = std::min(verified, rest.size());
   const size_t rounds = rest.size() / each_;
   for (size_t r = 0; r < rounds; ++r) {  // round r: every rounds-th prompt

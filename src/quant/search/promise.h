@@ -24,7 +24,7 @@ struct Verification {
 };
 
 // Prompts for the search and for each verification: no prompt in two of them, and none of the
-// calibration's in a verification. Error when there are too few.
+// calibration's, which solving knows: errors on those are smaller. Error when there are too few.
 class PromptPool {
  public:
   PromptPool(const std::vector<std::string>& prompts, const std::vector<std::string>& calibrated,

@@ -93,7 +93,7 @@ TEST(PromptPool, SearchedVerifiedAndCalibratedAreDisjoint) {
   }
   EXPECT_EQ(pool.verified(3), pool.verified(0));
   EXPECT_THAT(message([&] { PromptPool(calibrated, {}, 18, 4); }), HasSubstr("20 different"));
-  EXPECT_THAT(message([&] { PromptPool(calibrated, calibrated, 8, 4); }), HasSubstr("left to"));
+  EXPECT_THAT(message([&] { PromptPool(calibrated, calibrated, 8, 4); }), HasSubstr("0 different"));
 }
 
 LayerStats stats_of(const Tensor& rows) {
