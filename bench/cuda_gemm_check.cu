@@ -190,6 +190,14 @@ __global__ void compare_kernel(Gemm g, bool accurate, Counts* counts) {
   if (row < g.m && col < g.n) judge(g, accurate, row, col, sum, magnitude, counts);
 }
 
+__global__ void differing_kernel(const uint8_t* y, const uint8_t* reference, int64_t rows,
+                                 int64_t width, int64_t pitch, uint8_t gap, Counts* counts) {
+  const int64_t i = int64_t{blockIdx.x} * kBlock + threadIdx.x, row = i / pitch, at = i % pitch;
+  if (row >= rows) return;
+  const uint8_t expected = at < width ? reference[row * width + at] : gap;
+  if (y[i] != expected) atomicAdd(&counts->wrong, 1ull);
+}
+
 unsigned blocks(int64_t count, int each) {
   return static_cast<unsigned>((count + each - 1) / each);
 }
@@ -214,6 +222,19 @@ Comparison compare(const Gemm& gemm, bool accurate) {
   must(cudaMemcpy(&host, counts, sizeof(host), cudaMemcpyDeviceToHost), "compare");
   return {static_cast<int64_t>(host.wrong),
           host.values > 0 ? std::sqrt(host.errors / host.values) : 0};
+}
+
+int64_t differing_bytes(const Gemm& g, const void* reference, uint8_t gap) {
+  static Counts* counts = static_cast<Counts*>(device_alloc(sizeof(Counts)));
+  must(cudaMemset(counts, 0, sizeof(Counts)), "memset");
+  const int64_t bytes = g.output == Output::f32 ? 4 : g.output == Output::bf16 ? 2 : 1;
+  const int64_t pitch = (g.y_pitch ? g.y_pitch : g.n) * bytes;
+  differing_kernel<<<blocks(g.m * pitch, kBlock), kBlock>>>(static_cast<const uint8_t*>(g.y),
+                                                            static_cast<const uint8_t*>(reference),
+                                                            g.m, g.n * bytes, pitch, gap, counts);
+  Counts host = {};
+  must(cudaMemcpy(&host, counts, sizeof(host), cudaMemcpyDeviceToHost), "compare");
+  return static_cast<int64_t>(host.wrong);
 }
 
 }  // namespace octavo::bench

@@ -22,5 +22,8 @@ struct Comparison {
 };
 // y of `gemm`, which has run, against the reference; `accurate` as in Variant.
 Comparison compare(const cuda::sm90::Gemm& gemm, bool accurate);
+// Bytes of y that are not those of the dense `reference`, and bytes between y's rows that are not
+// `gap`.
+int64_t differing_bytes(const cuda::sm90::Gemm& gemm, const void* reference, uint8_t gap);
 
 }  // namespace octavo::bench

@@ -96,14 +96,15 @@ class Library : public CublasLt {
     Launch best;
     double least = 0;
     for (const auto& candidate : found) {
-      const Launch launch = [=, this, algo = candidate.algo, integer = g.element == Element::i8](
-                                const void* x, const void* w, void* y) {
-        const float one = 1, zero = 0;
+      const Launch launch = [=, this, algo = candidate.algo,
+                             integer = g.element == Element::i8](const Gemm& o) {
+        const void* residual = integer ? nullptr : o.epilogue.residual;
+        const float one = 1, zero = residual ? 1 : 0;
         const int32_t i_one = 1, i_zero = 0;
         const void* alpha = integer ? static_cast<const void*>(&i_one) : &one;
         const void* beta = integer ? static_cast<const void*>(&i_zero) : &zero;
-        matmul(handle_, desc, alpha, w, a, x, b, beta, y, d, y, d, &algo, workspace_, kWorkspace,
-               nullptr);
+        matmul(handle_, desc, alpha, o.w, a, o.x, b, beta, residual ? residual : o.y, d, o.y, d,
+               &algo, workspace_, kWorkspace, nullptr);
       };
       const double time = seconds(launch);
       if (!best || time < least) best = launch, least = time;

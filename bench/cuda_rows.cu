@@ -140,14 +140,46 @@ Case make_case(const Arena& arena, const Kernel& kernel, const Shape& shape,
   return c;
 }
 
+// Operands that begin this many rows into the pools.
+struct Placed {
+  std::vector<const void*> inputs;
+  std::vector<void*> outputs;
+  Placed(const Arena& arena, const Case& c, int64_t row)
+      : inputs{arena.x.bytes() + row * c.cols * 2},
+        outputs{arena.y.bytes() + row * c.bytes_out() / c.rows, arena.scales.bytes() + row * 4} {
+    inputs.insert(inputs.end(), c.parameters.begin(), c.parameters.end());
+    outputs.resize(c.call.outputs.size());
+  }
+  Buffers buffers(const Arena& arena) const { return {inputs, outputs, arena.workspace.data}; }
+};
+
 // Launch number `slot` of the rotation.
 void launch_case(const Arena& arena, const Case& c, int slot) {
-  std::vector<const void*> inputs = {arena.x.bytes() + slot * c.elements() * 2};
-  inputs.insert(inputs.end(), c.parameters.begin(), c.parameters.end());
-  const std::vector<void*> outputs = {arena.y.bytes() + slot * c.bytes_out(),
-                                      arena.scales.bytes() + slot * c.rows * 4};
-  c.kernel->launch(c.call, nullptr,
-                   {inputs, {outputs.data(), c.call.outputs.size()}, arena.workspace.data});
+  const Placed at(arena, c, slot * c.rows);
+  c.kernel->launch(c.call, nullptr, at.buffers(arena));
+}
+
+// Cases that share a launch, one behind the other in the pools.
+struct Group {
+  std::vector<Case> cases;
+  int64_t rows() const {
+    int64_t sum = 0;
+    for (const Case& c : cases) sum += c.rows;
+    return sum;
+  }
+};
+void launch_group(const Arena& arena, const Group& group, int slot) {
+  std::vector<Placed> places;
+  int64_t row = slot * group.rows();
+  for (const Case& c : group.cases) {
+    places.emplace_back(arena, c, row);
+    row += c.rows;
+  }
+  std::vector<GroupMember> members;
+  for (size_t i = 0; i < places.size(); ++i) {
+    members.push_back({&group.cases[i].call, nullptr, places[i].buffers(arena)});
+  }
+  group.cases[0].kernel->launch_group(members);
 }
 
 // Checks
@@ -235,6 +267,44 @@ bool is_right(const Arena& arena, const Case& c) {
   return wrong == 0;
 }
 
+// Do the members have the bits that each has alone?
+bool is_right(const Arena& arena, const Group& group) {
+  const Case& first = group.cases[0];
+  std::vector<const Call*> calls;
+  for (const Case& c : group.cases) calls.push_back(&c.call);
+  if (!first.kernel->can_group(calls)) {
+    std::printf("FAIL %s: no group\n", first.name.c_str());
+    return false;
+  }
+  const int64_t bytes = group.rows() * first.bytes_out() / first.rows, scales = group.rows() * 4;
+  std::vector<std::byte> alone(static_cast<size_t>(bytes + scales), std::byte{1}), together = alone;
+  const auto run = [&](std::vector<std::byte>& found, const std::function<void()>& launches) {
+    check(cudaMemsetAsync(arena.y.data, 0xff, static_cast<size_t>(bytes), the_stream), "fill");
+    check(cudaMemsetAsync(arena.scales.data, 0xff, static_cast<size_t>(scales), the_stream),
+          "fill");
+    launches();
+    check(cudaMemcpyAsync(found.data(), arena.y.data, static_cast<size_t>(bytes), cudaMemcpyDefault,
+                          the_stream),
+          "download");
+    check(cudaMemcpyAsync(found.data() + bytes, arena.scales.data, static_cast<size_t>(scales),
+                          cudaMemcpyDefault, the_stream),
+          "download");
+    check(cudaStreamSynchronize(the_stream), first.name.c_str());
+  };
+  run(alone, [&] {
+    int64_t row = 0;
+    for (const Case& c : group.cases) {
+      const Placed at(arena, c, row);
+      c.kernel->launch(c.call, nullptr, at.buffers(arena));
+      row += c.rows;
+    }
+  });
+  run(together, [&] { launch_group(arena, group, 0); });
+  if (alone == together) return true;
+  std::printf("FAIL %s and others: another result in one launch\n", first.name.c_str());
+  return false;
+}
+
 // Times
 // ---------------------------------------------------------------------------------------------
 
@@ -275,12 +345,29 @@ double time_copies(const Arena& arena, int count, int64_t bytes) {
   });
 }
 
-void time_case(const Arena& arena, const Case& c) {
-  const double us = time_launches(c.slots(), [&](int i) { launch_case(arena, c, i); });
-  const double copy = time_copies(arena, c.slots(), c.bytes() / 2);
-  std::printf("%-52s %8.2f us %6.0f GB/s   copy %8.2f us   %.2f of the copy\n", c.name.c_str(), us,
-              static_cast<double>(c.bytes()) / us * 1e-3, copy, copy / us);
+void time_against_copy(const Arena& arena, const std::string& name, int count, int64_t bytes,
+                       const std::function<void(int)>& launch_one) {
+  const double us = time_launches(count, launch_one);
+  const double copy = time_copies(arena, count, bytes / 2);
+  std::printf("%-52s %8.2f us %6.0f GB/s   copy %8.2f us   %.2f of the copy\n", name.c_str(), us,
+              static_cast<double>(bytes) / us * 1e-3, copy, copy / us);
   std::fflush(stdout);
+}
+
+void time_case(const Arena& arena, const Case& c) {
+  time_against_copy(arena, c.name, c.slots(), c.bytes(), [&](int i) { launch_case(arena, c, i); });
+}
+
+void time_group(const Arena& arena, const Group& group) {
+  std::string name;
+  int64_t bytes = 0;
+  for (const Case& c : group.cases) {
+    name += name.empty() ? c.name : " + " + std::to_string(c.rows);
+    bytes += c.bytes();
+  }
+  const int64_t held = group.rows() * group.cases[0].cols * 2;
+  time_against_copy(arena, name, static_cast<int>(std::clamp<int64_t>(kPoolBytes / held, 1, 64)),
+                    bytes, [&](int i) { launch_group(arena, group, i); });
 }
 
 std::vector<Case> all_cases(const Arena& arena) {
@@ -304,6 +391,20 @@ std::vector<Case> all_cases(const Arena& arena) {
   return cases;
 }
 
+// The two streams of a double block.
+std::vector<Group> all_groups(const Arena& arena) {
+  std::vector<Group> groups;
+  for (const char* spec : {"", "e4m3/*x*/static/f32", "e4m3/1x*/dynamic/f32", "i8/*x*/static/f32",
+                           "i8/1x*/dynamic/f32"}) {
+    Group group;
+    for (const int64_t rows : {4096, 512}) {
+      group.cases.push_back(make_case(arena, kNormModulate, {1, rows, 3072}, spec));
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
 int run(bool checks, bool times) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, 0), "device");
@@ -312,14 +413,17 @@ int run(bool checks, bool times) {
   check(cudaStreamCreate(&the_stream), "stream");
   const Arena arena;
   const std::vector<Case> cases = all_cases(arena);
+  const std::vector<Group> groups = all_groups(arena);
   int wrong = 0;
   for (const Case& c : cases) wrong += checks && !is_right(arena, c);
-  if (checks) std::printf("%d of %zu cases wrong\n", wrong, cases.size());
+  for (const Group& group : groups) wrong += checks && !is_right(arena, group);
+  if (checks) std::printf("%d of %zu cases wrong\n", wrong, cases.size() + groups.size());
   if (times) {
     const double us = time_copies(arena, 2, kPoolBytes / 2);
     std::printf("a copy of %ld MiB: %.0f GB/s read and written\n", kPoolBytes >> 21,
                 static_cast<double>(kPoolBytes) / us * 1e-3);
     for (const Case& c : cases) time_case(arena, c);
+    for (const Group& group : groups) time_group(arena, group);
   }
   return wrong > 0;
 }

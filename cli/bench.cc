@@ -7,9 +7,11 @@
 #include "base/check.h"
 #include "base/threads.h"
 #include "bench_random.h"
+#include "bench_start.h"
 #include "bench_table.h"
 #include "common.h"
 #include "octavo/version.h"
+#include "random_artifact.h"
 #include "sample/rng.h"
 #include "verb.h"
 
@@ -17,15 +19,21 @@ namespace octavo::cli {
 namespace {
 
 struct Options {
-  bool random = false;
+  bool random = false, start = false;
   std::vector<std::string> extents;
-  std::string model, precision = "f32", compute, json, prompt = "a picture", device = "cpu";
+  std::string model, precision = "f32", compute, json, prompt = "a picture", device = "cpu", write;
   int batch = 1, runs = 30, rows = 20;
   bool no_hoist = false;
 };
 
 void run(const Options& o) {
   if (!o.json.empty()) check_output(o.json);
+  OCTAVO_CHECK(o.write.empty() || o.random, "--write FILE writes random weights: --random");
+  if (!o.write.empty()) {
+    check_output(o.write);
+    return write_random_artifact(o.model, o.precision, o.write);
+  }
+  if (o.start) return bench_start({o.model, o.compute, o.device, o.json, o.extents, o.batch});
   if (o.random) {
     return bench_random(
         {o.model, o.precision, o.compute, o.device, o.json, o.extents, o.batch, o.runs, o.rows});
@@ -49,6 +57,7 @@ void run(const Options& o) {
       time_it(std::max(3, o.runs / 5), [&](int) { pipeline->begin(conditioning); });
   const auto step = [&](int i) { pipeline->velocity(i % pipeline->steps(), noise); };
   const Timing step_time = time_it(o.runs, step);
+  const Timing loop_time = timing_of(pipeline->time_loops(noise, std::max(5, o.runs / 5)));
   const Timing decode = time_it(std::max(3, o.runs / 5), [&](int) { pipeline->decode(noise); });
   const Timing whole = time_it(std::max(3, o.runs / 10), [&](int) {
     decoded = pipeline->decode(pipeline->denoise(pipeline->encode(prompts), noise));
@@ -66,7 +75,8 @@ void run(const Options& o) {
   const std::string_view compute = name(precision.compute);
   fmt::print("{} · {} in {} · batch {} · {} threads\n", o.model, precision.name, compute, o.batch,
              threads);
-  print_timing("step (guided)", step_time);
+  print_timing("step (guided), of a loop", loop_time);
+  print_timing("step (guided), by itself", step_time);
   print_timing("begin (request + schedule)", begin);
   print_timing("decode", decode);
   print_timing(fmt::format("prompt to picture, {} steps", pipeline->steps()), whole);
@@ -82,6 +92,7 @@ void run(const Options& o) {
                                     {"compute", compute},
                                     {"batch", o.batch},
                                     {"threads", threads},
+                                    {"loop_step", to_json(loop_time)},
                                     {"step", to_json(step_time)},
                                     {"begin", to_json(begin)},
                                     {"decode", to_json(decode)},
@@ -107,9 +118,14 @@ void add_bench(CLI::App& app) {
       "--random", o->random,
       "A published transformer (flux.1-dev, flux.1-schnell) at its real size with random\n"
       "weights, made in memory: times its step and a whole loop");
+  verb->add_option("--write", o->write,
+                   "With --random: no timing, but an artifact of these weights in this file");
+  verb->add_flag("--start", o->start,
+                 "A transformer alone (an artifact, a component's folder): what it takes from the\n"
+                 "file to the first step, beside what the file takes over the link to the device");
   verb->add_option(
       "--extent", o->extents,
-      "With --random: numbers of tokens, such as S=4096 T=512 (the default: 1024x1024)");
+      "With --random or --start: numbers of tokens, such as S=4096 T=512 (the default: 1024x1024)");
   verb->add_option("--precision", o->precision,
                    "f32, bf16, a scheme's name (attention's behind a plus: fp8+attn-fp8), or an\n"
                    "artifact's path")

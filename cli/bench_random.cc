@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kSteps = 28;
 
+}  // namespace
+
 Bindings read_extents(const std::vector<std::string>& words, int64_t batch) {
   Bindings extents{{"B", batch}, {"S", 4096}, {"T", 512}};
   for (const std::string& word : words) {
@@ -34,34 +36,23 @@ Bindings read_extents(const std::vector<std::string>& words, int64_t batch) {
   return extents;
 }
 
-// "f32" and "bf16" are arithmetic over weights of that type; else a scheme over bf16, or what
-// --compute says, with attention's behind a plus ("fp8+attn-fp8").
-struct Arithmetic {
-  DType compute;
-  std::optional<Scheme> scheme;
-  std::optional<AttentionScheme> attention;
-};
-Arithmetic read_precision(const std::string& name, const std::string& compute) {
+RandomArithmetic read_precision(const std::string& name, const std::string& compute) {
   const bool is_float = name == "f32" || name == "bf16";
   OCTAVO_CHECK(!is_float || compute.empty() || compute == name,
                "--precision {} of random weights is arithmetic in {} and --compute says {}; leave "
                "one out",
                name, name, compute);
   if (is_float) return {parse_compute(name), std::nullopt, std::nullopt};
-  Arithmetic result{parse_compute(compute.empty() ? "bf16" : compute), std::nullopt, std::nullopt};
+  RandomArithmetic result{parse_compute(compute.empty() ? "bf16" : compute), std::nullopt,
+                          std::nullopt};
   const size_t plus = name.find('+');
   result.scheme = find_scheme(name.substr(0, plus));
   if (plus != name.npos) result.attention = find_attention_scheme(name.substr(plus + 1));
   return result;
 }
 
-// Normal values for latents and text states, positions of a square picture, mid-schedule times.
-struct Inputs {
-  TensorMap request, step;
-  std::vector<TensorMap> schedule;
-};
-Inputs make_inputs(const Graph& graph, const Bindings& extents) {
-  Inputs inputs;
+RandomInputs make_inputs(const Graph& graph, const Bindings& extents) {
+  RandomInputs inputs;
   inputs.schedule.resize(kSteps);
   uint64_t seed = 0;
   for (ValueId id : graph.inputs()) {
@@ -81,6 +72,23 @@ Inputs make_inputs(const Graph& graph, const Bindings& extents) {
   return inputs;
 }
 
+namespace {
+
+// Seconds of all steps in a row: on a device with the sampler's arithmetic between them.
+double time_loop(Component& model, const RandomInputs& inputs) {
+  if (model.can_loop()) {
+    const EulerLoop loop{inputs.step.begin()->first,
+                         model.source_graph().outputs().front().name,
+                         std::vector<float>(kSteps, -1.0f / kSteps),
+                         {}};
+    return model.time_loops(loop, inputs.step, 1)[0];
+  }
+  std::vector<size_t> steps(kSteps);
+  std::iota(steps.begin(), steps.end(), size_t{0});
+  const std::vector<double> seconds = model.time_steps(steps, inputs.step);
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+}
+
 }  // namespace
 
 void bench_random(const RandomBench& o) {
@@ -96,18 +104,15 @@ void bench_random(const RandomBench& o) {
 
   const auto opened = Clock::now();
   Component model(family.build(config, &store, family.methods.front()), options);
-  const Inputs inputs = make_inputs(model.source_graph(), extents);
+  const RandomInputs inputs = make_inputs(model.source_graph(), extents);
   model.begin(inputs.request, inputs.schedule);
   model.step(0, inputs.step);
   const double first = seconds_since(opened);
 
-  std::vector<size_t> loop(kSteps);
-  std::iota(loop.begin(), loop.end(), size_t{0});
   model.time_steps({0, 0, 0}, inputs.step);  // warm
   const Timing step =
       timing_of(model.time_steps(std::vector<size_t>(static_cast<size_t>(o.runs), 0), inputs.step));
-  double whole = 0;
-  for (const double seconds : model.time_steps(loop, inputs.step)) whole += seconds;
+  const double whole = time_loop(model, inputs);
   model.set_profiling(true);
   constexpr int kProfiled = 3;
   for (int i = 0; i < kProfiled; ++i) model.step(0, inputs.step);

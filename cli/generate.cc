@@ -95,10 +95,9 @@ void sample(Pipeline& pipeline, const std::vector<Job>& jobs, int batch,
     const size_t end = std::min(jobs.size(), begin + static_cast<size_t>(batch));
     std::vector<std::string> prompts;
     for (size_t i = begin; i < end; ++i) prompts.push_back(jobs[i].prompt);
-    const Tensor latents = pipeline.denoise(pipeline.encode(prompts), stack(jobs, begin, end),
-                                            [&](int, const Tensor&, const Tensor&) {
-                                              progress.step(static_cast<int64_t>(end - begin));
-                                            });
+    pipeline.begin(pipeline.encode(prompts));
+    const Tensor latents = pipeline.loop(
+        stack(jobs, begin, end), [&](int) { progress.step(static_cast<int64_t>(end - begin)); });
     const Tensor decoded = pipeline.decode(latents);
     const Shape shape(decoded.shape().begin() + 1, decoded.shape().end());
     for (size_t i = begin; i < end; ++i) {

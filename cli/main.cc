@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "base/env.h"
@@ -78,9 +79,19 @@ int run(int argc, char** argv) {
   bool quiet = false, verbose = false;
   app.add_flag("-q,--quiet", quiet, "No progress, no warnings");
   app.add_flag("-v,--verbose", verbose, "Say what happens on the way");
+  bool batch_invariant = false, allow_fallback = false;
+  app.add_flag("--batch-invariant", batch_invariant,
+               "With --device: a sample's bits do not depend on how many others share its batch\n"
+               "(costs what `bench --batch-invariant` says; schemes with one dynamic scale for a\n"
+               "whole batch are refused)");
+  app.add_flag("--allow-fallback", allow_fallback,
+               "With --device: FP8 codes may be multiplied as bf16 where the device has no FP8\n"
+               "units, which is exact and slower; refused otherwise");
   app.fallthrough();
   app.parse_complete_callback([&] {
     if (threads > 0) set_thread_count(threads);
+    if (batch_invariant) setenv("OCTAVO_BATCH_INVARIANT", "1", 1);
+    if (allow_fallback) setenv("OCTAVO_ALLOW_FALLBACK", "1", 1);
     if (quiet) set_log_level(LogLevel::quiet);
     if (verbose) set_log_level(LogLevel::info);
     set_progress_enabled(!quiet);

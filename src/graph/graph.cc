@@ -39,9 +39,9 @@ std::optional<Rate> find_rate(std::string_view name) {
 
 ValueId Graph::add_value(Value value) {
   OCTAVO_CHECK(!value.name.empty(), "a value of graph '{}' has no name", name);
-  OCTAVO_CHECK(!find(value.name), "graph '{}' has two values named '{}'", name, value.name);
   const auto id = static_cast<ValueId>(values_.size());
-  by_name_.emplace(value.name, id);
+  const bool fresh = by_name_.try_emplace(value.name, id).second;
+  OCTAVO_CHECK(fresh, "graph '{}' has two values named '{}'", name, value.name);
   values_.push_back(std::move(value));
   return id;
 }
@@ -69,10 +69,8 @@ std::vector<ValueId> Graph::add_multi(Op op, std::vector<ValueId> inputs, Attrs 
 std::vector<ValueId> Graph::add_named(Op op, std::vector<ValueId> inputs, Attrs attrs,
                                       const std::vector<std::string>& names) {
   std::vector<std::optional<ValueType>> types;
-  Rate rate = Rate::model;
   for (ValueId id : inputs) {
     types.push_back(id == kNoValue ? std::nullopt : std::optional(value(id).type));
-    if (id != kNoValue) rate = join(rate, value(id).rate);
   }
   std::vector<ValueType> results;
   try {
@@ -85,10 +83,43 @@ std::vector<ValueId> Graph::add_named(Op op, std::vector<ValueId> inputs, Attrs 
                octavo::name(op), results.size(), names.size());
   const auto max_inputs = static_cast<size_t>(std::max(0, info(op).max_inputs));
   inputs.resize(std::max(inputs.size(), max_inputs), kNoValue);
+  return add_typed(op, std::move(inputs), std::move(attrs), names, std::move(results));
+}
+
+Rate Graph::rate_of(const std::vector<ValueId>& inputs) const {
+  Rate rate = Rate::model;
+  for (ValueId id : inputs) {
+    if (id != kNoValue) rate = join(rate, value(id).rate);
+  }
+  return rate;
+}
+
+std::vector<ValueId> Graph::add_copy(const Graph& source, NodeId id, std::vector<ValueId> inputs) {
+  const Node& node = source.node(id);
+  bool same = inputs.size() == node.inputs.size();
+  for (size_t i = 0; i < inputs.size() && same; ++i) {
+    const ValueId from = node.inputs[i], to = inputs[i];
+    same =
+        from == kNoValue || to == kNoValue ? from == to : source.value(from).type == value(to).type;
+  }
+  std::vector<std::string> names;
+  std::vector<ValueType> types;
+  for (ValueId output : node.outputs) {
+    names.push_back(source.value(output).name);
+    types.push_back(source.value(output).type);
+  }
+  return same ? add_typed(node.op, std::move(inputs), node.attrs, names, std::move(types))
+              : add_named(node.op, std::move(inputs), node.attrs, names);
+}
+
+std::vector<ValueId> Graph::add_typed(Op op, std::vector<ValueId> inputs, Attrs attrs,
+                                      const std::vector<std::string>& names,
+                                      std::vector<ValueType> types) {
+  const Rate rate = rate_of(inputs);
   const auto node = static_cast<NodeId>(nodes_.size());
   std::vector<ValueId> outputs;
   for (size_t i = 0; i < names.size(); ++i) {
-    outputs.push_back(add_value({names[i], std::move(results[i]), rate, node, {}}));
+    outputs.push_back(add_value({names[i], std::move(types[i]), rate, node, {}}));
   }
   nodes_.push_back({op, std::move(inputs), outputs, std::move(attrs)});
   return outputs;

@@ -55,6 +55,9 @@ class Graph {
   // The same with a name for each output; a taken name is an error.
   std::vector<ValueId> add_named(Op op, std::vector<ValueId> inputs, Attrs attrs,
                                  const std::vector<std::string>& names);
+  // A node of another graph, with its names, over these inputs. Where they are of the same types as
+  // there, the results are too: nothing is inferred again.
+  std::vector<ValueId> add_copy(const Graph& source, NodeId node, std::vector<ValueId> inputs);
   // Marks a value as a result under a public name.
   void add_output(std::string_view name, ValueId value);
 
@@ -81,6 +84,10 @@ class Graph {
 
  private:
   ValueId add_value(Value value);
+  std::vector<ValueId> add_typed(Op op, std::vector<ValueId> inputs, Attrs attrs,
+                                 const std::vector<std::string>& names,
+                                 std::vector<ValueType> types);
+  Rate rate_of(const std::vector<ValueId>& inputs) const;
 
   std::vector<Value> values_;
   std::vector<Node> nodes_;

@@ -31,9 +31,7 @@ std::vector<ValueId> GraphRebuilder::copy(NodeId source_node) {
   const Node& node = source_.node(source_node);
   std::vector<ValueId> inputs;
   for (ValueId id : node.inputs) inputs.push_back(map(id));
-  std::vector<std::string> names;
-  for (ValueId id : node.outputs) names.push_back(source_.value(id).name);
-  const std::vector<ValueId> outputs = result_.add_named(node.op, inputs, node.attrs, names);
+  const std::vector<ValueId> outputs = result_.add_copy(source_, source_node, std::move(inputs));
   for (size_t i = 0; i < outputs.size(); ++i) set(node.outputs[i], outputs[i]);
   return outputs;
 }

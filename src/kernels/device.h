@@ -29,6 +29,13 @@ class Recording {
   virtual void replay() = 0;  // in stream order
 };
 
+// A point in the stream's order of work.
+class Mark {
+ public:
+  virtual ~Mark() = default;
+  virtual void wait() = 0;  // until the work before it is done; Error{device}
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -49,6 +56,9 @@ class Device {
                        size_t height) = 0;
   virtual void fill(void* to, uint8_t value, size_t bytes) = 0;
   virtual void synchronize() = 0;  // Error{device} with what went wrong since the last call
+
+  // The end of what is on the stream now.
+  virtual std::unique_ptr<Mark> mark() = 0;
 
   // What `launches` puts on the stream, which must not allocate or synchronize.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& launches) = 0;

@@ -21,6 +21,19 @@ struct Operand {
   DType dtype = DType::f32;
   Shape shape;
   const Tensor* constant = nullptr;  // the data, when the operand is a model-rate constant
+  // Of an output: elements from one row (of the last axis; of attention's output [B, S, H, D] all
+  // heads of a position) to the next in memory; 0: rows follow each other. Set only for kernels
+  // with `pitched_output`.
+  int64_t row_pitch = 0;
+};
+// What a plan asks of every kernel beside the result.
+struct Rules {
+  // Bits of a sample (of a product: of a row of x) do not depend on how many others the call has;
+  // kernels that cannot promise it refuse.
+  bool batch_invariant = false;
+  // FP8 codes by FP8 codes on a device without FP8 units may be multiplied as bf16 or f16 codes:
+  // the same values, at the rate of those types. Refused where it is not allowed.
+  bool allow_fallback = false;
 };
 struct Call {
   Op op;
@@ -29,6 +42,7 @@ struct Call {
   std::vector<Operand> outputs;
   std::string name;          // the node's first output, for messages
   Device* device = nullptr;  // nullptr: the host's CPU
+  Rules rules = {};
 };
 
 // Supported, or the reason why not.
@@ -54,6 +68,13 @@ struct Buffers {
   void* workspace = nullptr;  // workspace() bytes, 64-byte aligned (256 on a device)
 };
 
+// One of several calls that are launched together.
+struct GroupMember {
+  const Call* call = nullptr;
+  const KernelState* state = nullptr;
+  Buffers buffers;  // each its own workspace
+};
+
 // On a device, launch() only puts work on the device's stream.
 struct Kernel {
   const char* name;  // "linear_f32_onednn", "linear_ref"
@@ -67,6 +88,11 @@ struct Kernel {
   bool in_place = false;  // outputs[0] may alias inputs[0]
   int alignment = 0;      // in bytes, of every operand's address; 0: that of its elements. Plans on
                           // a device keep operands at multiples of 64.
+  bool pitched_output = false;  // outputs[0] may have a row_pitch (a multiple of 64 bytes)
+  // Calls that all chose this kernel and of which none reads what another writes, in one launch,
+  // with the bits that launch() gives each of them. can_group says of which calls that is possible.
+  bool (*can_group)(std::span<const Call* const> calls) = nullptr;
+  void (*launch_group)(std::span<const GroupMember> members) = nullptr;
 };
 
 // Kernels of one op, best first; on the CPU `*_ref` is last. Without CUDA the second is empty.

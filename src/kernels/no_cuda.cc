@@ -1,11 +1,25 @@
 // What stands for CUDA in a build without it.
 #include "base/check.h"
 #include "kernels/device.h"
+#include "kernels/euler.h"
 #include "kernels/kernel.h"
+#include "kernels/staging.h"
 
 namespace octavo {
 
 std::span<const Kernel> cuda_kernels(Op) { return {}; }
+
+void launch_euler(Device& device, const EulerLaunch&) {
+  OCTAVO_FAIL(internal, "{}: this build has no kernels for devices", device.info().label);
+}
+
+void upload_all(Device& device, std::span<const Upload> uploads, const UploadSeen& seen) {
+  upload_each(device, uploads, seen);
+}
+
+double link_rate(Device& device) {
+  OCTAVO_FAIL(internal, "{}: this build has no link to devices", device.info().label);
+}
 
 std::shared_ptr<Device> open_device(std::string_view name) {
   if (name == "cpu") return nullptr;

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <mutex>
 #include <set>
 
@@ -10,7 +10,7 @@
 #include "base/threads.h"
 #include "models/builder.h"
 #include "models/models.h"
-#include "tensor/convert.h"
+#include "tensor/finite.h"
 
 namespace octavo {
 namespace {
@@ -55,36 +55,42 @@ bool is_added_bias(const WeightStore& weights, const std::map<std::string, Shape
 
 constexpr int64_t kChunk = 1 << 16;
 
-// Index of the first element of [begin, end) that is NaN or infinite, or -1. `row` is scratch.
-int64_t first_bad(const Tensor& tensor, int64_t begin, int64_t end, std::vector<float>& row) {
-  const int64_t width = info(tensor.dtype()).bits / 8;
-  row.resize(static_cast<size_t>(end - begin));
-  convert_row(tensor.dtype(), tensor.as<char>() + begin * width, DType::f32, row.data(),
-              end - begin);
-  for (int64_t i = 0; i < end - begin; ++i) {
-    if (!std::isfinite(row[static_cast<size_t>(i)])) return begin + i;
-  }
-  return -1;
-}
-
 // The lowest bad index of a tensor, on all threads.
 int64_t find_bad(const Tensor& tensor) {
   std::mutex mutex;
   int64_t lowest = -1;
-  const int64_t n = tensor.elements();
-  parallel_for((n + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> row;
-    for (int64_t chunk = begin; chunk < end; ++chunk) {
-      const int64_t bad = first_bad(tensor, chunk * kChunk, std::min(n, (chunk + 1) * kChunk), row);
-      const std::lock_guard lock(mutex);
-      if (bad >= 0 && (lowest < 0 || bad < lowest)) lowest = bad;
-    }
+  if (!may_be_not_finite(tensor.dtype())) return lowest;
+  const int64_t width = info(tensor.dtype()).bits / 8;
+  parallel_for(tensor.elements(), kChunk, [&](int64_t begin, int64_t end) {
+    const int64_t bad =
+        first_not_finite(tensor.dtype(), tensor.as<char>() + begin * width, end - begin);
+    if (bad < 0) return;
+    const std::lock_guard lock(mutex);
+    if (lowest < 0 || begin + bad < lowest) lowest = begin + bad;
   });
   return lowest;
 }
 
-// The only formats that can hold NaN or Inf; narrower ones are finite.
-bool may_be_bad(DType dtype) { return is_float(dtype) && info(dtype).bits >= 8; }
+double largest(const Tensor& scales) {
+  const std::vector<float> values = scales.to_floats();
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
+// Whether every value is a number, as far as the codes and the largest scales tell without
+// dequantizing. No zero point is further from 0 than the largest code.
+bool is_surely_finite(const QuantizedTensor& weight) {
+  if (find_bad(weight.codes) >= 0 || find_bad(weight.scale) >= 0) return false;
+  double most = 2 * info(weight.codes.dtype()).max * largest(weight.scale);
+  if (weight.tensor_scale.has_data()) most *= largest(weight.tensor_scale);
+  return most <= std::numeric_limits<float>::max();
+}
+
+bool is_surely_finite(const WeightStore& weights, const std::string& name) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!name.ends_with(kWeight)) return false;
+  const auto layer = weights.quantized(name.substr(0, name.size() - kWeight.size()));
+  return layer && is_surely_finite(layer->weight);
+}
 
 }  // namespace
 
@@ -111,15 +117,16 @@ void check_weights(const Family& family, const Config& config, const WeightStore
 }
 
 void check_finite(const WeightStore& weights, const std::string& name) {
-  if (!may_be_bad(weights.type(name).dtype)) return;
+  if (!may_be_not_finite(weights.type(name).dtype)) return;
+  if (is_surely_finite(weights, name)) return weights.release(name);
   const Tensor tensor = weights.tensor(name);
   const int64_t bad = find_bad(tensor);
   weights.release(name);
   if (bad < 0) return;
-  std::vector<float> value;
-  first_bad(tensor, bad, bad + 1, value);
+  const Tensor value = Tensor::view(
+      tensor.dtype(), {1}, tensor.as<char>() + bad * info(tensor.dtype()).bits / 8, nullptr);
   OCTAVO_FAIL(not_finite, "{}: tensor \"{}\" has {} at index {} of {}; expected finite numbers",
-              weights.where(name), printable(name), value[0], bad, tensor.elements());
+              weights.where(name), printable(name), value.to_floats()[0], bad, tensor.elements());
 }
 
 void check_finite(const WeightStore& weights) {

@@ -20,7 +20,7 @@ class Merger {
   Graph run() {
     merge_constants();
     for (size_t i = 0; i < graph_.nodes().size(); ++i) visit(static_cast<NodeId>(i));
-    return dead_code(rebuilder_.finish());
+    return without_dead_code(rebuilder_.finish());
   }
 
  private:

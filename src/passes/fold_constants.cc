@@ -68,7 +68,7 @@ Graph fold_constants(const Graph& graph, const Evaluator& evaluate_node) {
       rebuilder.set(node.outputs[k], rebuilder.graph().add_constant(v.name, results[k]));
     }
   }
-  return dead_code(rebuilder.finish());
+  return without_dead_code(rebuilder.finish());
 }
 
 }  // namespace octavo

@@ -3,6 +3,8 @@
 //   h = linear(x, w, b); y = mul(h, m)    ->   y = linear(x, diag(m) w, b m)
 // for constants mu, m [N] and a product that nothing else reads, without epilogue. A shift folds
 // into a quantized product's bias too (its bias is float); a multiplier needs a float weight.
+#include <algorithm>
+
 #include "passes/operands.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -28,6 +30,9 @@ class Folder {
   Folder(const Graph& graph, Op op) : graph_(graph), pattern_(graph), op_(op) {}
 
   Graph run() {
+    const auto is_match = [this](const Node& node) { return node.op == op_ && match(node); };
+    const std::vector<Node>& nodes = graph_.nodes();
+    if (std::none_of(nodes.begin(), nodes.end(), is_match)) return graph_;
     return rewrite_nodes(graph_, [&](GraphRebuilder& rebuilder, const Node& node) {
       const Node* product = node.op == op_ ? match(node) : nullptr;
       if (!product) return false;
@@ -88,7 +93,7 @@ class Folder {
 }  // namespace
 
 Graph fold_transform_into_linear(const Graph& graph) {
-  return Folder(Folder(graph, Op::sub).run(), Op::mul).run();
+  return dead_code(Folder(Folder(graph, Op::sub).run(), Op::mul).run());
 }
 
 }  // namespace octavo

@@ -6,6 +6,8 @@
 //     ->  y = norm_modulate(x, affine(mul(affine(scale) {1, 1}, m)) {1, -1}, mul(shift, m))
 // for constants mu, m [D] (or one element) and a norm that nothing else reads. The modulation's
 // scale is then rounded on the grid of 1: an error of at most 2^-23 |layer_norm(x)|.
+#include <algorithm>
+
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -40,6 +42,11 @@ class Folder {
   Folder(const Graph& graph, Op op) : graph_(graph), pattern_(graph), op_(op) {}
 
   Graph run() {
+    const auto is_match = [this](const Node& node) {
+      return node.op == op_ && match(pattern_, node).norm;
+    };
+    const std::vector<Node>& nodes = graph_.nodes();
+    if (std::none_of(nodes.begin(), nodes.end(), is_match)) return graph_;
     return rewrite_nodes(graph_, [&](GraphRebuilder& rebuilder, const Node& node) {
       if (node.op != op_) return false;
       const Match found = match(pattern_, node);
@@ -77,7 +84,7 @@ class Folder {
 
 // An input is shifted first, so that both are found in turn.
 Graph fold_transform_into_norm(const Graph& graph) {
-  return Folder(Folder(graph, Op::sub).run(), Op::mul).run();
+  return dead_code(Folder(Folder(graph, Op::sub).run(), Op::mul).run());
 }
 
 }  // namespace octavo

@@ -111,11 +111,10 @@ class Hoister {
 
   void copy(const Node& node, Rate stage) {
     std::vector<ValueId> inputs;
-    std::vector<std::string> names;
     for (ValueId id : node.inputs) inputs.push_back(id == kNoValue ? id : in_stage(id, stage));
-    for (ValueId id : node.outputs) names.push_back(graph_.value(id).name);
     Part& to = part(stage);
-    const auto outputs = to.graph.add_named(node.op, std::move(inputs), node.attrs, names);
+    const NodeId source = graph_.value(node.outputs.front()).producer;
+    const auto outputs = to.graph.add_copy(graph_, source, std::move(inputs));
     for (size_t i = 0; i < outputs.size(); ++i) {
       to.mapped[static_cast<size_t>(node.outputs[i])] = outputs[i];
     }

@@ -74,7 +74,7 @@ class Lowering {
     for (const Graph::Output& output : graph_.outputs()) {
       rebuilder_.set(output.value, in_type(output.value, source_type(output.value)));
     }
-    return dead_code(rebuilder_.finish());
+    return without_dead_code(rebuilder_.finish());
   }
 
  private:

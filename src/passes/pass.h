@@ -14,6 +14,7 @@ using Evaluator = std::function<std::vector<Tensor>(const Graph& graph, const No
                                                     const std::vector<Tensor>& inputs)>;
 
 Graph dead_code(const Graph& graph);
+Graph without_dead_code(Graph graph);  // the same, at no cost if there is none
 Graph common_subexpressions(const Graph& graph);
 Graph fold_constants(const Graph& graph, const Evaluator& evaluate);
 // `type`: bf16, f16 or f32. Inputs and outputs keep their types.

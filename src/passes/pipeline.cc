@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <set>
 #include <sstream>
 
 #include "base/check.h"
 #include "base/env.h"
 #include "base/log.h"
+#include "base/threads.h"
 
 namespace octavo {
 namespace {
@@ -69,6 +71,39 @@ std::set<std::string> disabled_names(const PassOptions& options) {
   return names;
 }
 
+// Verifies what a pass made while the next one runs, and then lets go of what it was made from:
+// each of the two takes about as long as a pass.
+class Verification {
+ public:
+  void begin(const char* pass, std::shared_ptr<Graph> made, std::shared_ptr<Graph> source) {
+    end();
+    const auto when = thread_count() > 1 ? std::launch::async : std::launch::deferred;
+    pending_ =
+        std::async(when, [pass, made = std::move(made), source = std::move(source)]() mutable {
+          verify(*made, pass);
+          made.reset();
+          source.reset();
+        });
+  }
+  void end() {
+    if (pending_.valid()) pending_.get();
+  }
+
+ private:
+  std::future<void> pending_;
+};
+
+// Where the pass before left a wrong graph, that is the error.
+std::shared_ptr<Graph> run_pass(const Pass& pass, const Graph& graph, const PassOptions& options,
+                                Verification& verification) {
+  try {
+    return std::make_shared<Graph>(pass.run(graph, options));
+  } catch (...) {
+    verification.end();
+    throw;
+  }
+}
+
 }  // namespace
 
 std::span<const Pass> pass_table() { return kPasses; }
@@ -76,21 +111,24 @@ std::span<const Pass> pass_table() { return kPasses; }
 Graph run_passes(const Graph& graph, const PassOptions& options, std::vector<PassReport>* reports) {
   using Clock = std::chrono::steady_clock;
   const std::set<std::string> disabled = disabled_names(options);
-  Graph current = graph;
+  std::shared_ptr<Graph> current;  // none: `graph` itself
+  Verification verification;
   for (const Pass& pass : kPasses) {
     if (disabled.count(pass.name)) continue;
     const auto start = Clock::now();
-    Graph next = pass.run(current, options);
-    verify(next, pass.name);
+    const Graph& before = current ? *current : graph;
+    std::shared_ptr<Graph> next = run_pass(pass, before, options, verification);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    log_info("pass {}: {} -> {} nodes, {:.1f} ms ({})", pass.name, current.nodes().size(),
-             next.nodes().size(), 1e3 * seconds, graph.name);
-    if (reports) {
-      reports->push_back({pass.name, seconds, current.nodes().size(), next.nodes().size()});
-    }
+    const size_t nodes_before = before.nodes().size(), nodes_after = next->nodes().size();
+    log_info("pass {}: {} -> {} nodes, {:.1f} ms ({})", pass.name, nodes_before, nodes_after,
+             1e3 * seconds, graph.name);
+    if (reports) reports->push_back({pass.name, seconds, nodes_before, nodes_after});
+    verification.begin(pass.name, next, std::move(current));
     current = std::move(next);
   }
-  return current;
+  verification.end();
+  if (current) return std::move(*current);
+  return graph;
 }
 
 }  // namespace octavo

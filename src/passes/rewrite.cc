@@ -35,7 +35,7 @@ Graph rewrite_nodes(const Graph& graph,
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     if (!rewrite(rebuilder, graph.nodes()[i])) rebuilder.copy(static_cast<NodeId>(i));
   }
-  return dead_code(rebuilder.finish());
+  return without_dead_code(rebuilder.finish());
 }
 
 void replace(GraphRebuilder& rebuilder, const Graph& source, const Node& replaced, Op op,

@@ -10,12 +10,13 @@ std::string text(const Operand& operand) {
 }
 
 std::string text(const Slot& slot) {
-  const std::string behind = slot.byte ? fmt::format("+{}", slot.byte) : "";
+  std::string behind = slot.byte ? fmt::format("+{}", slot.byte) : "";
+  if (slot.pitch) behind += fmt::format(" a row every {} bytes", slot.pitch);
   switch (slot.kind) {
     case Slot::Kind::none:
       return "-";
     case Slot::Kind::arena:
-      return fmt::format("@{}", slot.offset);
+      return fmt::format("@{}", slot.offset) + behind;
     case Slot::Kind::constant:
       return fmt::format("const {}", slot.offset) + behind;
     case Slot::Kind::input:
@@ -26,7 +27,8 @@ std::string text(const Slot& slot) {
   return {};
 }
 
-std::string line(const PlannedNode& node) {
+// group: nodes that are launched together.
+std::string line(const PlannedNode& node, size_t group) {
   std::vector<std::string> inputs, outputs;
   for (const auto& input : node.call.inputs) inputs.push_back(input ? text(*input) : "-");
   for (size_t k = 0; k < node.outputs.size(); ++k) {
@@ -35,6 +37,7 @@ std::string line(const PlannedNode& node) {
   std::string result =
       fmt::format("{}: {} {}({}) -> {}", node.call.name, node.kernel ? node.kernel->name : "alias",
                   name(node.call.op), fmt::join(inputs, ", "), fmt::join(outputs, ", "));
+  if (group > 1) result += fmt::format(", one launch of {}", group);
   if (node.flops > 0) result += fmt::format(", {:.4g} MFLOP", node.flops * 1e-6);
   if (node.bytes > 0) result += fmt::format(", {:.4g} KiB", static_cast<double>(node.bytes) / 1024);
   result += "\n";
@@ -57,7 +60,11 @@ std::string describe(const Plan& plan) {
       "bytes\n",
       plan.graph.name, fmt::join(extents, ", "), plan.nodes.size(), flops * 1e-9, plan.arena_bytes,
       plan.workspace_bytes, resident_bytes({&alone, 1}));
-  for (const PlannedNode& node : plan.nodes) result += line(node);
+  for (const Launch& launch : plan.launches) {
+    for (size_t n = launch.first; n < launch.first + launch.count; ++n) {
+      result += line(plan.nodes[n], launch.count);
+    }
+  }
   return result;
 }
 

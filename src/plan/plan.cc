@@ -1,11 +1,15 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <unordered_set>
 
 #include "base/check.h"
 #include "base/env.h"
+#include "base/log.h"
+#include "octavo/quant_spec.h"
 #include "plan/call.h"
+#include "plan/gather.h"
 #include "plan/state_cache.h"
 #include "plan/storage.h"
 #include "plan/views.h"
@@ -15,23 +19,41 @@ namespace {
 
 constexpr size_t kNone = SIZE_MAX;
 
+size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }  // kernel.h, of workspaces
+
+// A switch of the environment, if it is set.
+std::optional<bool> switch_of(const char* name) {
+  const auto value = env(name);
+  if (!value) return std::nullopt;
+  OCTAVO_CHECK(*value == "0" || *value == "1", "{} is \"{}\"; expected 0 or 1", name, *value);
+  return *value == "1";
+}
+
 PlanOptions with_environment(PlanOptions options) {
   if (const auto kernels = env("OCTAVO_KERNELS")) {
     OCTAVO_CHECK(*kernels == "ref" || *kernels == "fast",
                  "OCTAVO_KERNELS is \"{}\"; expected ref or fast", *kernels);
     options.reference_kernels |= *kernels == "ref";
   }
-  if (const auto reuse = env("OCTAVO_PLAN_REUSE")) {
-    OCTAVO_CHECK(*reuse == "0" || *reuse == "1", "OCTAVO_PLAN_REUSE is \"{}\"; expected 0 or 1",
-                 *reuse);
-    options.reuse_memory &= *reuse == "1";
-  }
-  if (const auto record = env("OCTAVO_PLAN_RECORD")) {
-    OCTAVO_CHECK(*record == "0" || *record == "1", "OCTAVO_PLAN_RECORD is \"{}\"; expected 0 or 1",
-                 *record);
-    options.record &= *record == "1";
-  }
+  options.reuse_memory &= switch_of("OCTAVO_PLAN_REUSE").value_or(true);
+  options.record &= switch_of("OCTAVO_PLAN_RECORD").value_or(true);
+  options.group &= switch_of("OCTAVO_PLAN_GROUP").value_or(true);
+  options.rules.batch_invariant |= switch_of("OCTAVO_BATCH_INVARIANT").value_or(false);
+  options.rules.allow_fallback |= switch_of("OCTAVO_ALLOW_FALLBACK").value_or(false);
   return options;
+}
+
+// What no choice of kernels can make batch-invariant.
+void check_invariance(const Call& call) {
+  for (const char* attribute : {"spec", "out_spec"}) {
+    if (!call.rules.batch_invariant || !call.attrs.has(attribute)) continue;
+    const QuantSpec spec = QuantSpec::parse(call.attrs.get_string(attribute));
+    OCTAVO_CHECK_CODE(unsupported, spec.timing != QuantSpec::Timing::dynamic || spec.tile_rows == 1,
+                      "[{}] {} finds one scale for several rows of a batch, which a "
+                      "batch-invariant plan cannot have; take a scheme with a scale a row "
+                      "(fp8dqrow, int8dq) or static scales",
+                      call.name, spec.text());
+  }
 }
 
 // Kernels read elements through typed pointers; a view of a file may start anywhere.
@@ -47,7 +69,10 @@ class Planner {
       : options_(options),
         cache_(cache),
         plan_(std::make_shared<Plan>()),
-        views_(graph, kept_values(graph, options), options.reuse_memory) {
+        views_(graph, kept_values(graph, options), options.reuse_memory,
+               [this](std::span<const NodeId> makers, int64_t pitch) {
+                 return write_apart(makers, pitch);
+               }) {
     plan_->graph = graph;
     plan_->bindings = bindings;
     plan_->device = options.device;
@@ -56,12 +81,19 @@ class Planner {
 
   std::shared_ptr<const Plan> run() {
     check_symbols();
+    OCTAVO_CHECK_CODE(
+        unsupported,
+        !options_.rules.batch_invariant || options_.device || options_.reference_kernels,
+        "[{}] batch-invariant plans are a device's; on the CPU only the reference kernels "
+        "(OCTAVO_KERNELS=ref) promise it",
+        plan_->graph.name);
     if (options_.device) options_.device->activate();
     collect_constants();
     for (size_t i = 0; i < plan_->graph.nodes().size(); ++i) plan_node(static_cast<NodeId>(i));
+    set_order();
+    place_workspaces();
     name_tensors();
-    const Storage storage =
-        assign_storage(plan_->graph, plan_->nodes, views_, constant_index_, options_);
+    const Storage storage = assign_storage(*plan_, views_, constant_index_, options_);
     place_nodes(storage);
     if (options_.device) make_resident();
     return plan_;
@@ -103,6 +135,8 @@ class Planner {
     const Node& node = plan_->graph.node(id);
     PlannedNode planned;
     planned.call = make_call(plan_->graph, node, plan_->bindings, options_.device.get());
+    planned.call.rules = options_.rules;
+    check_invariance(planned.call);
     planned.output_values = node.outputs;
     if (!views_.take(id, planned.call)) select(planned);
     count_work(node, planned);
@@ -110,14 +144,51 @@ class Planner {
   }
 
   void select(PlannedNode& planned) {
-    Selection selection = select_kernel(planned.call, options_.reference_kernels);
+    Selection selection = options_.select(planned.call, options_.reference_kernels);
     planned.kernel = selection.kernel;
     planned.refusals = std::move(selection.refusals);
     planned.state = cache_.get(*planned.kernel, planned.call);
-    if (planned.kernel->workspace != nullptr) {
-      planned.workspace_bytes = planned.kernel->workspace(planned.call, planned.state.get());
+  }
+
+  // Lets the makers of a concat's parts write rows that are `pitch` elements apart, if all can.
+  bool write_apart(std::span<const NodeId> makers, int64_t pitch) {
+    std::vector<Call> calls;
+    for (const NodeId id : makers) {
+      const PlannedNode& maker = plan_->nodes[static_cast<size_t>(id)];
+      if (maker.kernel == nullptr || !maker.kernel->pitched_output) return false;
+      calls.push_back(maker.call);
+      calls.back().outputs[0].row_pitch = pitch;
+      if (!maker.kernel->supports(calls.back()).supported) return false;
     }
-    plan_->workspace_bytes = std::max(plan_->workspace_bytes, planned.workspace_bytes);
+    for (size_t i = 0; i < makers.size(); ++i) {
+      plan_->nodes[static_cast<size_t>(makers[i])].call = std::move(calls[i]);
+    }
+    return true;
+  }
+
+  void set_order() {
+    Gathered gathered = gather(plan_->graph, plan_->nodes, options_.group);
+    reorder(plan_->graph, gathered.order);
+    std::vector<PlannedNode> ordered;
+    for (const NodeId id : gathered.order) {
+      ordered.push_back(std::move(plan_->nodes[static_cast<size_t>(id)]));
+    }
+    plan_->nodes = std::move(ordered);
+    plan_->launches = std::move(gathered.launches);
+  }
+
+  void place_workspaces() {
+    for (const Launch& launch : plan_->launches) {
+      size_t end = 0;
+      for (size_t i = launch.first; i < launch.first + launch.count; ++i) {
+        PlannedNode& planned = plan_->nodes[i];
+        if (planned.kernel == nullptr || planned.kernel->workspace == nullptr) continue;
+        planned.workspace_bytes = planned.kernel->workspace(planned.call, planned.state.get());
+        planned.workspace_offset = end;
+        end = aligned(end + planned.workspace_bytes);
+      }
+      plan_->workspace_bytes = std::max(plan_->workspace_bytes, end);
+    }
   }
 
   void count_work(const Node& node, PlannedNode& planned) const {
@@ -165,22 +236,35 @@ class Planner {
     plan_->arena_bytes = storage.arena_bytes;
   }
 
-  // Copies the constants that launches read to the device.
-  void make_resident() {
-    plan_->resident.resize(plan_->constants.size());
-    const auto need = [&](const Slot& slot, const std::string& name) {
-      if (slot.kind != Slot::Kind::constant) return;
-      Tensor& resident = plan_->resident[slot.offset];
-      if (resident.has_data()) return;
-      resident = cache_.resident(*options_.device, plan_->constants[slot.offset], name);
+  // The constants that launches read, by index.
+  std::vector<bool> needed_constants() const {
+    std::vector<bool> needed(plan_->constants.size(), false);
+    const auto need = [&](const Slot& slot) {
+      if (slot.kind == Slot::Kind::constant) needed[slot.offset] = true;
     };
-    for (size_t i = 0; i < plan_->nodes.size(); ++i) {
-      const PlannedNode& planned = plan_->nodes[i];
-      for (const Slot& slot : planned.inputs) {
-        if (planned.kernel != nullptr) need(slot, "a constant of " + planned.call.name);
-      }
+    for (const PlannedNode& planned : plan_->nodes) {
+      if (planned.kernel != nullptr)
+        std::for_each(planned.inputs.begin(), planned.inputs.end(), need);
     }
-    for (const Plan::OutputCopy& copy : plan_->output_copies) need(copy.from, "an output");
+    for (const Plan::OutputCopy& copy : plan_->output_copies) need(copy.from);
+    return needed;
+  }
+
+  // Copies them to the device.
+  void make_resident() {
+    const std::vector<bool> needed = needed_constants();
+    std::vector<Constant> constants;
+    std::vector<size_t> index;
+    for (size_t v = 0; v < constant_index_.size(); ++v) {
+      const size_t i = constant_index_[v];
+      if (i == kNone || !needed[i]) continue;
+      constants.push_back({plan_->graph.value(static_cast<ValueId>(v)).name, plan_->constants[i]});
+      index.push_back(i);
+    }
+    const std::vector<Tensor> residents =
+        cache_.residents(*options_.device, constants, {plan_->graph.name, options_.check_finite});
+    plan_->resident.resize(plan_->constants.size());
+    for (size_t k = 0; k < index.size(); ++k) plan_->resident[index[k]] = residents[k];
   }
 
   const PlanOptions& options_;
@@ -197,10 +281,15 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Bindings& bindin
                                       const std::shared_ptr<StateCache>& cache) {
   StateCache own;
   const PlanOptions resolved = with_environment(options);
-  return Planner(graph, bindings, resolved, cache ? *cache : own).run();
+  const auto start = std::chrono::steady_clock::now();
+  auto plan = Planner(graph, bindings, resolved, cache ? *cache : own).run();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  log_info("plan of {}: {} nodes, {} launches, {:.1f} ms", graph.name, plan->nodes.size(),
+           plan->launches.size(), 1e3 * seconds.count());
+  return plan;
 }
 
-size_t device_slot_bytes(const Tensor& tensor) { return (tensor.bytes() + 255) / 256 * 256; }
+size_t device_slot_bytes(const Tensor& tensor) { return aligned(tensor.bytes()); }
 
 size_t device_slot_bytes(const PlannedTensor& tensor) {
   return device_slot_bytes(Tensor::typed(tensor.dtype, tensor.shape));

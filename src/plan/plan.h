@@ -21,8 +21,13 @@ struct PlanOptions {
   // On a device, a plan that runs again is recorded and replayed; OCTAVO_PLAN_RECORD=0 launches
   // every kernel anew, with the same bits.
   bool record = true;
+  bool group = true;  // OCTAVO_PLAN_GROUP=0: every node a launch of its own, with the same bits
+  // On a device: Error{not_finite} names a constant with NaN or Inf, found as it is copied there.
+  bool check_finite = false;
+  Rules rules = {};  // also OCTAVO_BATCH_INVARIANT=1, OCTAVO_ALLOW_FALLBACK=1
   // Graph outputs that observers look at while the plan runs, and that are not returned.
   std::set<std::string> observed = {};
+  Selection (*select)(const Call& call, bool reference_only) = select_kernel;
 };
 
 // Where a value lives while the plan runs.
@@ -30,6 +35,8 @@ struct Slot {
   enum class Kind : uint8_t { none, arena, constant, input, output } kind = Kind::none;
   size_t offset = 0;  // arena: bytes; others: index
   size_t byte = 0;    // behind that
+  // In bytes, where rows do not follow each other: the value is written within a larger one.
+  size_t row = 0, pitch = 0;
 };
 
 struct PlannedNode {
@@ -38,10 +45,16 @@ struct PlannedNode {
   std::shared_ptr<const KernelState> state;
   std::vector<Slot> inputs, outputs;
   std::vector<ValueId> output_values;  // ids in Plan::graph, for observers
-  size_t workspace_bytes = 0;
+  size_t workspace_bytes = 0, workspace_offset = 0;
   double flops = 0;                   // multiply-adds x 2
   int64_t bytes = 0;                  // every operand once
   std::vector<std::string> refusals;  // why better kernels were not taken
+};
+
+// Nodes that run together, one after the other in the plan: one, or a group (kernel.h). For a view
+// there is nothing to launch.
+struct Launch {
+  size_t first = 0, count = 1;
 };
 
 struct PlannedTensor {
@@ -57,7 +70,8 @@ size_t device_slot_bytes(const PlannedTensor& tensor);
 struct Plan {
   Graph graph;
   Bindings bindings;
-  std::vector<PlannedNode> nodes;
+  std::vector<PlannedNode> nodes;  // in the order of graph.nodes()
+  std::vector<Launch> launches;    // all nodes, in order
   std::vector<PlannedTensor> inputs, outputs;
   // An output that is also an input, a constant or another output is copied at the end.
   struct OutputCopy {

@@ -14,20 +14,23 @@ constexpr size_t kNone = SIZE_MAX;
 
 class Assigner {
  public:
-  Assigner(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
-           const PlanOptions& options)
-      : graph_(graph),
-        nodes_(nodes),
+  Assigner(const Plan& plan, const Views& views, const PlanOptions& options)
+      : graph_(plan.graph),
+        nodes_(plan.nodes),
+        launches_(plan.launches),
         views_(views),
         options_(options),
-        last_use_(graph.values().size(), -1),
-        homes_(graph.values().size()) {}
+        last_use_(graph_.values().size(), -1),
+        homes_(graph_.values().size()) {}
 
   Storage run(std::span<const size_t> constant_index) {
     find_last_uses();
     make_fixed_buffers(constant_index);
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      if (nodes_[i].kernel != nullptr) make_node_buffers(static_cast<int>(i));
+    for (size_t time = 0; time < launches_.size(); ++time) {
+      const Launch& launch = launches_[time];
+      for (size_t i = launch.first; i < launch.first + launch.count; ++i) {
+        if (nodes_[i].kernel != nullptr) make_node_buffers(i, static_cast<int>(time));
+      }
     }
     make_outputs();
     place_arena();
@@ -48,7 +51,7 @@ class Assigner {
     size_t buffer = kNone, offset = 0;
   };
 
-  const Node& node(int i) const { return graph_.nodes()[static_cast<size_t>(i)]; }
+  const Node& node(size_t i) const { return graph_.nodes()[i]; }
   size_t root(ValueId v) const { return static_cast<size_t>(views_.root(v)); }
   Home& home(ValueId v) { return homes_[root(v)]; }
   size_t offset(ValueId v) { return home(v).offset + views_.offset(v); }
@@ -58,17 +61,21 @@ class Assigner {
     if (buffer == kNone) return {};
     Slot slot = buffers_[buffer].slot;
     (slot.kind == Slot::Kind::arena ? slot.offset : slot.byte) += offset(v);
+    slot.row = views_.row(v), slot.pitch = views_.pitch(v);
     return slot;
   }
 
+  // Time is counted in launches.
   void find_last_uses() {
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      const Node& n = graph_.nodes()[i];
-      for (ValueId v : n.inputs) {
-        if (v != kNoValue) last_use_[root(v)] = static_cast<int>(i);
+    for (size_t time = 0; time < launches_.size(); ++time) {
+      const Launch& launch = launches_[time];
+      for (size_t i = launch.first; i < launch.first + launch.count; ++i) {
+        for (const auto* values : {&node(i).inputs, &node(i).outputs}) {
+          for (ValueId v : *values) {
+            if (v != kNoValue) last_use_[root(v)] = static_cast<int>(time);
+          }
+        }
       }
-      for (ValueId v : n.outputs)
-        last_use_[root(v)] = std::max(last_use_[root(v)], static_cast<int>(i));
     }
     for (const Graph::Output& output : graph_.outputs()) {
       if (!options_.observed.contains(output.name)) last_use_[root(output.value)] = kEnd;
@@ -90,8 +97,18 @@ class Assigner {
     }
   }
 
-  bool can_overwrite_input(int i) {
-    const PlannedNode& planned = nodes_[static_cast<size_t>(i)];
+  // Does a node of the launch other than i read memory of this root?
+  bool is_read_beside(size_t i, const Launch& launch, size_t of_root) const {
+    for (size_t other = launch.first; other < launch.first + launch.count; ++other) {
+      for (ValueId v : node(other).inputs) {
+        if (other != i && v != kNoValue && root(v) == of_root) return true;
+      }
+    }
+    return false;
+  }
+
+  bool can_overwrite_input(size_t i, int time) {
+    const PlannedNode& planned = nodes_[i];
     if (!options_.reuse_memory || !planned.kernel->in_place) return false;
     const std::vector<ValueId>& inputs = node(i).inputs;
     const ValueId out = node(i).outputs[0];
@@ -99,7 +116,9 @@ class Assigner {
     if (inputs.empty() || inputs[0] == kNoValue || !planned.call.inputs[0]) return false;
     const Operand &from = *planned.call.inputs[0], &to = planned.call.outputs[0];
     if (from.dtype != to.dtype || from.shape != to.shape) return false;
-    if (last_use_[root(inputs[0])] != i) return false;
+    if (last_use_[root(inputs[0])] != time) return false;
+    const Launch& launch = launches_[static_cast<size_t>(time)];
+    if (is_read_beside(i, launch, root(inputs[0]))) return false;
     for (size_t k = 1; k < inputs.size(); ++k) {
       if (inputs[k] != kNoValue && root(inputs[k]) == root(inputs[0])) return false;
     }
@@ -107,14 +126,14 @@ class Assigner {
   }
 
   // The memory of a joined value begins with its first part.
-  void make_node_buffers(int i) {
+  void make_node_buffers(size_t i, int time) {
     const Node& n = node(i);
     for (size_t k = 0; k < n.outputs.size(); ++k) {
       const ValueId v = n.outputs[k];
-      if (k == 0 && can_overwrite_input(i)) {
+      if (k == 0 && can_overwrite_input(i, time)) {
         home(v) = {home(n.inputs[0]).buffer, offset(n.inputs[0])};
       } else if (home(v).buffer == kNone) {
-        add_buffer(v, {{Slot::Kind::arena, 0}, {views_.bytes(views_.root(v)), i, i}});
+        add_buffer(v, {{Slot::Kind::arena, 0}, {views_.bytes(views_.root(v)), time, time}});
       }
       Lifetime& lifetime = buffers_[home(v).buffer].lifetime;
       lifetime.last = std::max(lifetime.last, last_use_[root(v)]);
@@ -155,9 +174,10 @@ class Assigner {
 
   const Graph& graph_;
   std::span<const PlannedNode> nodes_;
+  std::span<const Launch> launches_;
   const Views& views_;
   const PlanOptions& options_;
-  std::vector<int> last_use_;  // by root; kEnd: leaves the plan
+  std::vector<int> last_use_;  // by root: a launch; kEnd: leaves the plan
   std::vector<Home> homes_;    // by root
   std::vector<Buffer> buffers_;
   std::vector<std::pair<ValueId, size_t>> copied_;  // outputs that lie elsewhere, by index
@@ -166,9 +186,9 @@ class Assigner {
 
 }  // namespace
 
-Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
-                       std::span<const size_t> constant_index, const PlanOptions& options) {
-  return Assigner(graph, nodes, views, options).run(constant_index);
+Storage assign_storage(const Plan& plan, const Views& views, std::span<const size_t> constant_index,
+                       const PlanOptions& options) {
+  return Assigner(plan, views, options).run(constant_index);
 }
 
 }  // namespace octavo

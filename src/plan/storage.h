@@ -16,9 +16,9 @@ struct Storage {
 
 // A value shares the memory of another when it is a view of it (views.h), or when its kernel works
 // in place and the input dies there. Values that leave the plan live in their output's buffer from
-// the start. `nodes` have kernels and calls; constants are numbered by `constant_index` (by
-// ValueId).
-Storage assign_storage(const Graph& graph, std::span<const PlannedNode> nodes, const Views& views,
-                       std::span<const size_t> constant_index, const PlanOptions& options);
+// the start. What a launch reads and writes is there together. The plan's nodes have kernels and
+// calls, launches are there; constants are numbered by `constant_index` (by ValueId).
+Storage assign_storage(const Plan& plan, const Views& views, std::span<const size_t> constant_index,
+                       const PlanOptions& options);
 
 }  // namespace octavo

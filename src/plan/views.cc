@@ -31,14 +31,28 @@ size_t stride_of(const Operand& operand, int64_t axis) {
   return bytes;
 }
 
+// Of what row_pitch calls a row (kernel.h).
+int64_t row_elements(const Call& call) {
+  const Shape& shape = call.outputs[0].shape;
+  const bool has_heads = call.op == Op::attention || call.op == Op::quantized_attention;
+  const size_t axes = has_heads ? 2 : 1;
+  int64_t elements = 1;
+  for (size_t i = shape.size() - std::min(axes, shape.size()); i < shape.size(); ++i) {
+    elements *= shape[i];
+  }
+  return elements;
+}
+
 }  // namespace
 
-Views::Views(const Graph& graph, std::set<ValueId> kept, bool join)
+Views::Views(const Graph& graph, std::set<ValueId> kept, bool join, WriteApart write_apart)
     : graph_(graph),
       kept_(std::move(kept)),
       join_(join),
+      write_apart_(std::move(write_apart)),
       places_(graph.values().size()),
       made_(graph.values().size(), false),
+      row_elements_(graph.values().size(), 0),
       bytes_(graph.values().size(), 0) {
   for (size_t v = 0; v < places_.size(); ++v) places_[v].root = static_cast<ValueId>(v);
 }
@@ -55,7 +69,11 @@ bool Views::take(NodeId id, const Call& call) {
   }
   if (can_be_seen && call.op == Op::slice && take_part(node, call)) return true;
   for (const ValueId v : node.outputs) made_[index(v)] = true;
-  return can_be_seen && join_ && call.op == Op::concat && take_join(node, call);
+  if (can_be_seen && join_ && call.op == Op::concat) {
+    if (take_join(node, call) || take_rows(id, call)) return true;
+  }
+  row_elements_[index(node.outputs[0])] = row_elements(call);
+  return false;
 }
 
 bool Views::take_part(const Node& node, const Call& call) {
@@ -97,8 +115,64 @@ bool Views::take_join(const Node& node, const Call& call) {
   }
   for (const Place& part : parts) {
     for (Place& place : places_) {
-      if (place.root == part.root) place = {whole, place.offset + part.offset};
+      if (place.root != part.root) continue;
+      place.root = whole;
+      place.offset += part.offset;
     }
+  }
+  return true;
+}
+
+// Is all of the part's memory what one kernel writes, and does nothing but the concat read it?
+bool Views::can_lie_apart(NodeId concat, ValueId part) const {
+  const ValueId r = root(part);
+  if (row_elements_[index(r)] == 0) return false;
+  const Node& maker = graph_.node(graph_.value(r).producer);
+  if (maker.outputs[0] != r) return false;
+  for (size_t v = 0; v < places_.size(); ++v) {
+    if (places_[v].root != r) continue;
+    const auto same = static_cast<ValueId>(v);
+    if (offset(same) != 0 || bytes(same) != bytes(r)) return false;
+    for (const NodeId user : graph_.users(same)) {
+      if (user != concat && root(graph_.node(user).outputs[0]) != r) return false;
+    }
+  }
+  return true;
+}
+
+// Rows of the parts side by side. A part's memory is then rows a pitch apart, which kernels do not
+// read.
+bool Views::take_rows(NodeId id, const Call& call) {
+  const Node& node = graph_.node(id);
+  const auto axis = static_cast<int64_t>(call.attrs.get_int("axis"));
+  const auto row_bytes = [&](const Operand& o) {
+    return stride_of(o, axis) * static_cast<size_t>(o.shape[static_cast<size_t>(axis)]);
+  };
+  const size_t element = static_cast<size_t>(info(call.outputs[0].dtype).bits) / 8;
+  const size_t pitch = row_bytes(call.outputs[0]);
+  if (pitch == 0 || pitch % kAlignment != 0) return false;
+  std::vector<NodeId> makers;
+  size_t end = 0;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId part = node.inputs[i], r = root(part);
+    const size_t row = row_bytes(*call.inputs[i]);
+    if (end % kAlignment != 0 || !can_move(part, *call.inputs[i])) return false;
+    if (!can_lie_apart(id, part)) return false;
+    if (static_cast<size_t>(row_elements_[index(r)]) * element != row) return false;
+    const NodeId maker = graph_.value(r).producer;
+    if (std::find(makers.begin(), makers.end(), maker) != makers.end()) return false;
+    makers.push_back(maker);
+    end += row;
+  }
+  if (!write_apart_(makers, static_cast<int64_t>(pitch / element))) return false;
+  size_t begin = 0;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId r = root(node.inputs[i]);
+    const size_t row = row_bytes(*call.inputs[i]);
+    for (Place& place : places_) {
+      if (place.root == r) place = {node.outputs[0], begin, row, pitch};
+    }
+    begin += row;
   }
   return true;
 }

@@ -134,6 +134,18 @@ struct Component::Impl {
     return rates->time_steps(bindings, steps, inputs);
   }
 
+  bool can_loop() const { return options.hoist && options.plan.device != nullptr; }
+
+  Bindings check_loop(const EulerLoop& loop, const TensorMap& inputs) const {
+    OCTAVO_CHECK(can_loop() && rates, "[{}] loop() before begin(), or not on a device",
+                 source.name);
+    check_rates(inputs, Rate::step);
+    check_complete(inputs, Rate::step);
+    OCTAVO_CHECK(inputs.contains(loop.state), "[{}] the state of a loop, \"{}\", is no input",
+                 source.name, loop.state);
+    return bind_inputs(source, shapes_of({&request, &schedule[0], &inputs}));
+  }
+
   TensorMap run(TensorMap inputs, const Observer& observer) {
     fill_default_inputs(source, inputs);
     for (Rate rate : {Rate::request, Rate::schedule, Rate::trajectory, Rate::step}) {
@@ -186,6 +198,19 @@ TensorMap Component::step(size_t k, const TensorMap& inputs, const Observer& obs
 std::vector<double> Component::time_steps(const std::vector<size_t>& steps,
                                           const TensorMap& inputs) {
   return impl_->time_steps(steps, inputs);
+}
+
+bool Component::can_loop() const { return impl_->can_loop(); }
+
+Tensor Component::loop(const EulerLoop& loop, const TensorMap& inputs, const StepDone& done) {
+  const Bindings bindings = impl_->check_loop(loop, inputs);
+  return impl_->rates->loop(bindings, loop, inputs, done);
+}
+
+std::vector<double> Component::time_loops(const EulerLoop& loop, const TensorMap& inputs,
+                                          int times) {
+  const Bindings bindings = impl_->check_loop(loop, inputs);
+  return impl_->rates->time_loops(bindings, loop, inputs, times);
 }
 
 const Graph& Component::source_graph() const { return impl_->source; }

@@ -40,6 +40,15 @@ class Component {
   // is copied from or to the host. Needs begin() with hoisting.
   std::vector<double> time_steps(const std::vector<size_t>& steps, const TensorMap& inputs);
 
+  // Whether loop() is there: on a device, with hoisting.
+  bool can_loop() const;
+  // After begin(): one step after the other, each fed what loop.state became, as many as there are
+  // factors. Returns the state after the last one; nothing comes to the host before. The bits are
+  // those of step() and the same arithmetic on the host.
+  Tensor loop(const EulerLoop& loop, const TensorMap& inputs, const StepDone& done = nullptr);
+  // Seconds that each of `times` such loops takes by the device's clock, a warm-up before.
+  std::vector<double> time_loops(const EulerLoop& loop, const TensorMap& inputs, int times);
+
   const Graph& source_graph() const;        // as built, before passes
   const Graph& graph() const;               // after passes, before hoisting
   std::vector<std::string> tapped() const;  // value names that the tap patterns matched

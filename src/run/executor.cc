@@ -41,6 +41,13 @@ std::vector<Tensor> checked_inputs(const Plan& plan, const TensorMap& inputs) {
   return result;
 }
 
+std::vector<std::vector<Tensor>> checked_inputs(const Plan& plan,
+                                                const std::vector<TensorMap>& runs) {
+  std::vector<std::vector<Tensor>> inputs;
+  for (const TensorMap& run : runs) inputs.push_back(checked_inputs(plan, run));
+  return inputs;
+}
+
 }  // namespace
 
 Executor::Executor(const std::shared_ptr<const Plan>& plan)
@@ -53,9 +60,17 @@ TensorMap Executor::run(const TensorMap& inputs, const Observer& observer, Resul
 }
 
 std::vector<double> Executor::time(const std::vector<TensorMap>& runs) {
-  std::vector<std::vector<Tensor>> inputs;
-  for (const TensorMap& run : runs) inputs.push_back(checked_inputs(plan(), run));
-  return runner_->time(inputs);
+  return runner_->time(checked_inputs(plan(), runs));
+}
+
+Tensor Executor::loop(const EulerLoop& loop, const std::vector<TensorMap>& steps,
+                      const StepDone& done) {
+  return runner_->loop(loop, checked_inputs(plan(), steps), done);
+}
+
+std::vector<double> Executor::time_loops(const EulerLoop& loop, const std::vector<TensorMap>& steps,
+                                         int times) {
+  return runner_->time_loops(loop, checked_inputs(plan(), steps), times);
 }
 
 const Plan& Executor::plan() const { return *runner_->plan(); }

@@ -31,8 +31,9 @@ class HostRunner : public Runner {
 
  private:
   const void* address(const Slot& slot) const;
-  void launch_timed(size_t node);
-  void observe(size_t node, const Observer& observer) const;
+  void launch_timed(size_t index);
+  Tensor made(size_t node, size_t output) const;
+  void observe(const Launch& launch, const Observer& observer) const;
 
   Tensor arena_, workspace_;
   std::vector<Tensor> inputs_, outputs_;  // of the run in progress
@@ -54,18 +55,32 @@ const void* HostRunner::address(const Slot& slot) const {
   return nullptr;
 }
 
-void HostRunner::launch_timed(size_t n) {
+void HostRunner::launch_timed(size_t index) {
   const auto start = Clock::now();
-  launch(n, workspace_.mutable_data());
-  if (profiling_) count(n, std::chrono::duration<double>(Clock::now() - start).count());
+  launch(index, workspace_.mutable_data());
+  if (profiling_) count(index, std::chrono::duration<double>(Clock::now() - start).count());
 }
 
-void HostRunner::observe(size_t n, const Observer& observer) const {
-  const PlannedNode& node = plan_->nodes[n];
-  for (size_t k = 0; k < node.output_values.size(); ++k) {
-    const Operand& operand = node.call.outputs[k];
-    observer(plan_->graph.value(node.output_values[k]).name,
-             Tensor::view(operand.dtype, operand.shape, pointers_[n].outputs[k], nullptr));
+// What a node has just made, also where its rows lie apart.
+Tensor HostRunner::made(size_t n, size_t k) const {
+  const Operand& operand = plan_->nodes[n].call.outputs[k];
+  const Slot& slot = plan_->nodes[n].outputs[k];
+  const auto* from = static_cast<const std::byte*>(pointers_[n].outputs[k]);
+  if (slot.pitch == 0) return Tensor::view(operand.dtype, operand.shape, from, nullptr);
+  Tensor dense = Tensor::empty(operand.dtype, operand.shape);
+  auto* to = static_cast<std::byte*>(dense.mutable_data());
+  for (size_t done = 0; done < dense.bytes(); done += slot.row, from += slot.pitch) {
+    std::memcpy(to + done, from, slot.row);
+  }
+  return dense;
+}
+
+void HostRunner::observe(const Launch& launch, const Observer& observer) const {
+  for (size_t n = launch.first; n < launch.first + launch.count; ++n) {
+    const PlannedNode& node = plan_->nodes[n];
+    for (size_t k = 0; k < node.output_values.size(); ++k) {
+      observer(plan_->graph.value(node.output_values[k]).name, made(n, k));
+    }
   }
 }
 
@@ -78,9 +93,9 @@ TensorMap HostRunner::run(std::vector<Tensor> inputs, const Observer& observer, 
     outputs_[i] = Tensor::empty(plan_->outputs[i].dtype, plan_->outputs[i].shape);
   }
   set_pointers([this](const Slot& slot) { return address(slot); });
-  for (size_t n = 0; n < plan_->nodes.size(); ++n) {
-    launch_timed(n);
-    if (observer) observe(n, observer);
+  for (size_t i = 0; i < plan_->launches.size(); ++i) {
+    launch_timed(i);
+    if (observer) observe(plan_->launches[i], observer);
   }
   for (const Plan::OutputCopy& copy : plan_->output_copies) {
     Tensor& output = outputs_[copy.output];

@@ -138,6 +138,7 @@ void RateRunner::pack_steps(Device& device) {
     pitch += device_slot_bytes(found->second);
   }
   const auto memory = device.allocate(pitch * step_values_.size(), "what the steps take");
+  device.fill(memory.get(), 0, pitch * step_values_.size());  // gaps are copied too
   auto* const block = static_cast<std::byte*>(memory.get());
   for (const auto& [name, offset] : offsets) {
     const Tensor first = step_values_[0].at(name);
@@ -182,6 +183,30 @@ std::vector<double> RateRunner::time_steps(const Bindings& bindings,
   std::vector<TensorMap> runs;
   for (const size_t k : steps) runs.push_back(inputs_of_step(k, placed));
   return step_.time(bindings, runs);
+}
+
+std::vector<TensorMap> RateRunner::inputs_of_loop(const EulerLoop& loop,
+                                                  const TensorMap& inputs) const {
+  OCTAVO_CHECK(!loop.factors.empty() && loop.factors.size() <= step_values_.size(),
+               "a loop of {} steps over a schedule of {}", loop.factors.size(),
+               step_values_.size());
+  TensorMap placed = inputs;
+  for (auto& [name, tensor] : placed) {
+    if (name != loop.state) tensor = to_device(*device_, tensor, name);
+  }
+  std::vector<TensorMap> steps;
+  for (size_t k = 0; k < loop.factors.size(); ++k) steps.push_back(inputs_of_step(k, placed));
+  return steps;
+}
+
+Tensor RateRunner::loop(const Bindings& bindings, const EulerLoop& loop, const TensorMap& inputs,
+                        const StepDone& done) {
+  return step_.loop(bindings, loop, inputs_of_loop(loop, inputs), done);
+}
+
+std::vector<double> RateRunner::time_loops(const Bindings& bindings, const EulerLoop& loop,
+                                           const TensorMap& inputs, int times) {
+  return step_.time_loops(bindings, loop, inputs_of_loop(loop, inputs), times);
 }
 
 TensorMap RateRunner::step(const Bindings& bindings, size_t k, const TensorMap& inputs,

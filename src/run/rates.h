@@ -26,6 +26,12 @@ class RateRunner {
   std::vector<double> time_steps(const Bindings& bindings, const std::vector<size_t>& steps,
                                  const TensorMap& inputs);
 
+  // Steps 0, 1, ... of the schedule; as Executor's, on a device.
+  Tensor loop(const Bindings& bindings, const EulerLoop& loop, const TensorMap& inputs,
+              const StepDone& done);
+  std::vector<double> time_loops(const Bindings& bindings, const EulerLoop& loop,
+                                 const TensorMap& inputs, int times);
+
   std::array<Stage*, 4> stages() { return {&request_, &schedule_, &trajectory_, &step_}; }
 
  private:
@@ -34,6 +40,7 @@ class RateRunner {
   void run_all_steps(Stage& stage, const Bindings& bindings);
   void run_as_one_batch(Stage& stage, const Bindings& bindings);
   void pack_steps(Device& device);
+  std::vector<TensorMap> inputs_of_loop(const EulerLoop& loop, const TensorMap& inputs) const;
   TensorMap inputs_of_step(size_t k, const TensorMap& inputs) const;
   TensorMap batch_inputs(const Graph& graph) const;
   Tensor stack(const std::vector<const Tensor*>& parts) const;

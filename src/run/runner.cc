@@ -1,5 +1,7 @@
 #include "run/runner.h"
 
+#include "base/check.h"
+
 namespace octavo {
 
 Runner::Runner(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {
@@ -8,24 +10,51 @@ Runner::Runner(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {
     pointers.inputs.resize(node.inputs.size());
     pointers.outputs.resize(node.outputs.size());
     pointers_.push_back(std::move(pointers));
-    NodeProfile row{node.call.name, name(node.call.op), node.kernel ? node.kernel->name : "alias"};
-    row.flops = node.flops;
-    row.bytes = node.bytes;
-    profile_.push_back(std::move(row));
   }
+  for (const Launch& launch : plan_->launches) profile_.push_back(profile_row(launch));
 }
 
-void Runner::launch(size_t n, void* workspace) const {
-  const PlannedNode& node = plan_->nodes[n];
-  if (node.kernel == nullptr) return;
-  node.kernel->launch(node.call, node.state.get(),
-                      {pointers_[n].inputs, pointers_[n].outputs, workspace});
+NodeProfile Runner::profile_row(const Launch& launch) const {
+  const PlannedNode& first = plan_->nodes[launch.first];
+  NodeProfile row{"", name(first.call.op), first.kernel ? first.kernel->name : "alias"};
+  for (size_t n = launch.first; n < launch.first + launch.count; ++n) {
+    const PlannedNode& node = plan_->nodes[n];
+    row.name += (n == launch.first ? "" : ", ") + node.call.name;
+    row.flops += node.flops;
+    row.bytes += node.bytes;
+  }
+  if (launch.count > 1) row.kernel += " x" + std::to_string(launch.count);
+  return row;
 }
 
-void Runner::count(size_t n, double seconds) {
-  if (plan_->nodes[n].kernel == nullptr) return;
-  profile_[n].seconds += seconds;
-  ++profile_[n].calls;
+void Runner::launch(size_t index, void* workspace) const {
+  const Launch& launch = plan_->launches[index];
+  const Kernel* kernel = plan_->nodes[launch.first].kernel;
+  if (kernel == nullptr) return;
+  std::vector<GroupMember> members;
+  for (size_t n = launch.first; n < launch.first + launch.count; ++n) {
+    const PlannedNode& node = plan_->nodes[n];
+    void* own = static_cast<std::byte*>(workspace) + node.workspace_offset;
+    members.push_back(
+        {&node.call, node.state.get(), {pointers_[n].inputs, pointers_[n].outputs, own}});
+  }
+  if (members.size() > 1) return kernel->launch_group(members);
+  kernel->launch(*members[0].call, members[0].state, members[0].buffers);
+}
+
+Tensor Runner::loop(const EulerLoop&, const std::vector<std::vector<Tensor>>&, const StepDone&) {
+  OCTAVO_FAIL(internal, "{}: loops are run on devices only", plan_->graph.name);
+}
+
+std::vector<double> Runner::time_loops(const EulerLoop&, const std::vector<std::vector<Tensor>>&,
+                                       int) {
+  OCTAVO_FAIL(internal, "{}: loops are timed on devices only", plan_->graph.name);
+}
+
+void Runner::count(size_t index, double seconds) {
+  if (plan_->nodes[plan_->launches[index].first].kernel == nullptr) return;
+  profile_[index].seconds += seconds;
+  ++profile_[index].calls;
 }
 
 void Runner::set_profiling(bool on) {

@@ -18,6 +18,12 @@ class Runner {
   // own clock, with the copies of inputs that changed.
   virtual std::vector<double> time(const std::vector<std::vector<Tensor>>& runs) = 0;
 
+  // Runners on a device only; as Executor's.
+  virtual Tensor loop(const EulerLoop& loop, const std::vector<std::vector<Tensor>>& steps,
+                      const StepDone& done);
+  virtual std::vector<double> time_loops(const EulerLoop& loop,
+                                         const std::vector<std::vector<Tensor>>& steps, int times);
+
   const std::shared_ptr<const Plan>& plan() const { return plan_; }
   const std::vector<NodeProfile>& profile() const { return profile_; }
   void set_profiling(bool on);
@@ -41,15 +47,18 @@ class Runner {
       }
     }
   }
-  void launch(size_t node, void* workspace) const;
-  void count(size_t node, double seconds);
+  // Of the plan's launches.
+  void launch(size_t index, void* workspace) const;
+  void count(size_t index, double seconds);
 
   std::shared_ptr<const Plan> plan_;
   std::vector<Pointers> pointers_;
   bool profiling_ = false;
 
  private:
-  std::vector<NodeProfile> profile_;
+  NodeProfile profile_row(const Launch& launch) const;
+
+  std::vector<NodeProfile> profile_;  // by launch
 };
 
 std::unique_ptr<Runner> make_host_runner(std::shared_ptr<const Plan> plan);

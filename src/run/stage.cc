@@ -70,6 +70,12 @@ TensorMap Stage::own_inputs(const TensorMap& inputs) const {
   return own;
 }
 
+std::vector<TensorMap> Stage::own_inputs(const std::vector<TensorMap>& runs) const {
+  std::vector<TensorMap> own;
+  for (const TensorMap& inputs : runs) own.push_back(own_inputs(inputs));
+  return own;
+}
+
 TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Observer& observer,
                      Results where) {
   const TensorMap wanted = own_inputs(inputs);
@@ -87,9 +93,17 @@ TensorMap Stage::run(const Bindings& bindings, const TensorMap& inputs, const Ob
 }
 
 std::vector<double> Stage::time(const Bindings& bindings, const std::vector<TensorMap>& runs) {
-  std::vector<TensorMap> wanted;
-  for (const TensorMap& inputs : runs) wanted.push_back(own_inputs(inputs));
-  return executor_for(own_bindings(bindings)).time(wanted);
+  return executor_for(own_bindings(bindings)).time(own_inputs(runs));
+}
+
+Tensor Stage::loop(const Bindings& bindings, const EulerLoop& loop,
+                   const std::vector<TensorMap>& steps, const StepDone& done) {
+  return executor_for(own_bindings(bindings)).loop(loop, own_inputs(steps), done);
+}
+
+std::vector<double> Stage::time_loops(const Bindings& bindings, const EulerLoop& loop,
+                                      const std::vector<TensorMap>& steps, int times) {
+  return executor_for(own_bindings(bindings)).time_loops(loop, own_inputs(steps), times);
 }
 
 void Stage::set_profiling(bool on) {

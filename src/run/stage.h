@@ -33,6 +33,12 @@ class Stage {
   // As Executor's; extents are those of the first run.
   std::vector<double> time(const Bindings& bindings, const std::vector<TensorMap>& runs);
 
+  // As Executor's; where the graph's inputs are among those given.
+  Tensor loop(const Bindings& bindings, const EulerLoop& loop, const std::vector<TensorMap>& steps,
+              const StepDone& done);
+  std::vector<double> time_loops(const Bindings& bindings, const EulerLoop& loop,
+                                 const std::vector<TensorMap>& steps, int times);
+
   void set_profiling(bool on);
   void collect_profile(std::vector<NodeProfile>& rows) const;
   void collect_plans(std::vector<std::shared_ptr<const Plan>>& plans) const;
@@ -45,6 +51,7 @@ class Stage {
   Executor& executor_for(const Bindings& bindings);
   Bindings own_bindings(const Bindings& bindings) const;
   TensorMap own_inputs(const TensorMap& inputs) const;
+  std::vector<TensorMap> own_inputs(const std::vector<TensorMap>& runs) const;
   void observe_operands(const TensorMap& inputs, const Observer& observer) const;
 
   // Shapes alternate between few: whole batches and the last, partial one.

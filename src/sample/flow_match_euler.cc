@@ -140,6 +140,14 @@ Tensor flow_match_step(const FlowMatchSchedule& schedule, size_t k, const Tensor
   return combine(sample, velocity, schedule.sigmas[k + 1] - schedule.sigmas[k]);
 }
 
+std::vector<float> flow_match_factors(const FlowMatchSchedule& schedule) {
+  std::vector<float> factors;
+  for (size_t k = 0; k < schedule.steps(); ++k) {
+    factors.push_back(schedule.sigmas[k + 1] - schedule.sigmas[k]);
+  }
+  return factors;
+}
+
 Tensor flow_match_x0(const FlowMatchSchedule& schedule, size_t k, const Tensor& sample,
                      const Tensor& velocity) {
   check_step(schedule, k, sample, velocity);

@@ -50,6 +50,8 @@ FlowMatchSchedule flow_match_schedule(const FlowMatchEulerConfig& config,
 // The sample after step k: x + (sigma_{k+1} - sigma_k) v. Both f32, of one shape.
 Tensor flow_match_step(const FlowMatchSchedule& schedule, size_t k, const Tensor& sample,
                        const Tensor& velocity);
+// The factors sigma_{k+1} - sigma_k of all steps.
+std::vector<float> flow_match_factors(const FlowMatchSchedule& schedule);
 // x0 = x - sigma_k v: the data that step k points at.
 Tensor flow_match_x0(const FlowMatchSchedule& schedule, size_t k, const Tensor& sample,
                      const Tensor& velocity);

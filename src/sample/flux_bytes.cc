@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/glob.h"
+#include "base/interrupt.h"
 #include "models/models.h"
 #include "sample/byte_tokenizer.h"
 #include "sample/flux_bytes_settings.h"
@@ -12,6 +13,9 @@
 
 namespace octavo {
 namespace {
+
+// The transformer's latents in and velocity out.
+constexpr const char *kState = "hidden_states", *kSlope = "sample";
 
 // Of "component/value" patterns, those that concern a component, without its name.
 std::vector<std::string> taps_of(const std::vector<std::string>& patterns,
@@ -67,6 +71,8 @@ class FluxBytes : public Pipeline {
   Tensor advance(int k, const Tensor& latents, const Tensor& v) override {
     return flow_match_step(s_.schedule, static_cast<size_t>(k), latents, v);
   }
+  Tensor loop(const Tensor& noise, const StepDone& done) override;
+  std::vector<double> time_loops(const Tensor& noise, int times) override;
   Tensor predict_x0(int k, const Tensor& latents, const Tensor& v) override {
     return flow_match_x0(s_.schedule, static_cast<size_t>(k), latents, v);
   }
@@ -82,6 +88,9 @@ class FluxBytes : public Pipeline {
     Tensor states, pooled;  // [1, length, dim], [1, dim]
   };
 
+  Tensor model_input(const Tensor& latents) const;
+  EulerLoop euler_loop() const;
+  bool loops_on_device() const { return transformer_.can_loop() && !observer_; }
   bool guided() const { return s_.guidance != 1; }
   Text encode_one(const std::string& prompt);
   const Text& encoded(const std::string& prompt, std::map<std::string, Text>& known);
@@ -172,13 +181,9 @@ void FluxBytes::check_latents(const Tensor& latents, int64_t batch) const {
                to_string(latents.shape()), to_string(expected));
 }
 
-Tensor FluxBytes::velocity(int k, const Tensor& latents) {
-  OCTAVO_CHECK(batch_ > 0, "velocity() before begin()");
-  OCTAVO_CHECK(k >= 0 && k < s_.steps, "step {} of a schedule of {}", k, s_.steps);
-  check_latents(latents, batch_);
-  const Observer observer = observer_of("transformer", k);
-  const auto step = static_cast<size_t>(k);
-  if (!guided()) return transformer_.step(step, {{"hidden_states", latents}}, observer)["sample"];
+// The latents; with guidance twice, for the prompts and without them.
+Tensor FluxBytes::model_input(const Tensor& latents) const {
+  if (!guided()) return latents;
   Shape shape = latents.shape();
   shape[0] *= 2;
   Tensor twice = Tensor::empty(DType::f32, shape);
@@ -186,7 +191,42 @@ Tensor FluxBytes::velocity(int k, const Tensor& latents) {
     std::memcpy(twice.as_mutable<char>() + static_cast<size_t>(half) * latents.bytes(),
                 latents.data(), latents.bytes());
   }
-  const Tensor both = transformer_.step(step, {{"hidden_states", twice}}, observer)["sample"];
+  return twice;
+}
+
+EulerLoop FluxBytes::euler_loop() const {
+  EulerLoop loop{kState, kSlope, flow_match_factors(s_.schedule), {}};
+  if (guided()) loop.guidance = static_cast<float>(s_.guidance);
+  return loop;
+}
+
+Tensor FluxBytes::loop(const Tensor& noise, const StepDone& done) {
+  if (!loops_on_device()) return Pipeline::loop(noise, done);
+  OCTAVO_CHECK(batch_ > 0, "loop() before begin()");
+  check_latents(noise, batch_);
+  const Tensor result =
+      transformer_.loop(euler_loop(), {{kState, model_input(noise)}}, [&](size_t k) {
+        check_interrupt();
+        if (done) done(static_cast<int>(k));
+      });
+  return result.rows(0, batch_);
+}
+
+std::vector<double> FluxBytes::time_loops(const Tensor& noise, int times) {
+  if (!loops_on_device()) return Pipeline::time_loops(noise, times);
+  std::vector<double> seconds =
+      transformer_.time_loops(euler_loop(), {{kState, model_input(noise)}}, times);
+  for (double& each : seconds) each /= s_.steps;
+  return seconds;
+}
+
+Tensor FluxBytes::velocity(int k, const Tensor& latents) {
+  OCTAVO_CHECK(batch_ > 0, "velocity() before begin()");
+  OCTAVO_CHECK(k >= 0 && k < s_.steps, "step {} of a schedule of {}", k, s_.steps);
+  check_latents(latents, batch_);
+  const Tensor both = transformer_.step(static_cast<size_t>(k), {{kState, model_input(latents)}},
+                                        observer_of("transformer", k))[kSlope];
+  if (!guided()) return both;
   Tensor v = Tensor::empty(DType::f32, latents.shape());
   const auto guidance = static_cast<float>(s_.guidance);
   const int64_t n = v.elements();

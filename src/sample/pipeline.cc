@@ -1,6 +1,7 @@
 #include "sample/pipeline.h"
 
 #include <array>
+#include <chrono>
 
 #include "base/check.h"
 #include "base/interrupt.h"
@@ -17,19 +18,40 @@ struct Row {
 
 constexpr std::array kPipelines = {Row{"FluxBytesPipeline", make_flux_bytes}};
 
+Tensor step_by_step(Pipeline& pipeline, const Tensor& noise, const Pipeline::Trace& trace) {
+  Tensor latents = noise;
+  for (int k = 0; k < pipeline.steps(); ++k) {
+    check_interrupt();
+    const Tensor v = pipeline.velocity(k, latents);
+    latents = pipeline.advance(k, latents, v);
+    trace(k, v, latents);
+  }
+  return latents;
+}
+
 }  // namespace
 
 Tensor Pipeline::denoise(const Conditioning& conditioning, const Tensor& noise,
                          const Trace& trace) {
   begin(conditioning);
-  Tensor latents = noise;
-  for (int k = 0; k < steps(); ++k) {
-    check_interrupt();
-    const Tensor v = velocity(k, latents);
-    latents = advance(k, latents, v);
-    if (trace) trace(k, v, latents);
+  return trace ? step_by_step(*this, noise, trace) : loop(noise);
+}
+
+Tensor Pipeline::loop(const Tensor& noise, const StepDone& done) {
+  return step_by_step(*this, noise, [&](int k, const Tensor&, const Tensor&) {
+    if (done) done(k);
+  });
+}
+
+std::vector<double> Pipeline::time_loops(const Tensor& noise, int times) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds;
+  for (int i = 0; i < times; ++i) {
+    const auto start = Clock::now();
+    loop(noise);
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count() / steps());
   }
-  return latents;
+  return seconds;
 }
 
 std::unique_ptr<Pipeline> make_pipeline(const ModelSource& model, const PipelineOptions& options) {

@@ -50,6 +50,13 @@ class Pipeline {
   // Components by name ("transformer", "text_encoder", "vae"), for bench and attestation.
   virtual std::vector<std::pair<std::string, Component*>> components() = 0;
 
+  // All steps after begin(): the latents that velocity() and advance() give, bit for bit. On a
+  // device they stay there in between. `done`, if given, is called after every step.
+  using StepDone = std::function<void(int)>;
+  virtual Tensor loop(const Tensor& noise, const StepDone& done = nullptr);
+  // Seconds that a step of such loops takes, a figure a loop: on a device by its own clock.
+  virtual std::vector<double> time_loops(const Tensor& noise, int times);
+
   // begin + all steps; trace, if given, is called after every step with (k, velocity, latents).
   using Trace = std::function<void(int, const Tensor& velocity, const Tensor& latents)>;
   Tensor denoise(const Conditioning& conditioning, const Tensor& noise,

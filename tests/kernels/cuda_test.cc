@@ -27,6 +27,8 @@ double narrower(const Kernel& kernel, const Call& call) {
   }
   // And a gated bias is rounded to bf16.
   if (contains(name, "fast_accumulation_cublaslt") && call.inputs[6]) return 0x1p-9 + 4 * 0x1p-13;
+  // Codes times their scale are rounded to bf16.
+  if (contains(name, "rounded_to_bf16")) return 0x1p-9;
   // Hopper adds FP8 products with about 13 bits below the largest; sums go to f32 every 128 of K,
   // four instructions.
   if (contains(name, "e4m3") || contains(name, "fp8")) return 4 * 0x1p-13;
@@ -34,9 +36,7 @@ double narrower(const Kernel& kernel, const Call& call) {
 }
 
 // Ops that the CPU alone has a kernel for (docs/cuda.md, Left): plans on a device refuse them.
-bool is_for_cpu(Op op) {
-  return op == Op::quantized_attention || op == Op::hadamard || op == Op::step_scale;
-}
+bool is_for_cpu(Op op) { return op == Op::quantized_attention; }
 
 struct Supported {
   const Kernel* kernel;

@@ -256,6 +256,8 @@ void add_quantization_cases(CaseList& list) {
     for (const int64_t block : {1, 2, 4, 8, 16, 32, 128, 512}) {
       add_hadamard(list, {2, 3, block}, block, dtype, Data::normal);
     }
+    add_hadamard(list, {2, 3072}, 1024, dtype, Data::outliers);
+    add_hadamard(list, {3, 4096}, 4096, dtype, Data::normal);
     add_hadamard(list, {2, 17, 96}, 32, dtype, Data::zero_rows);
     add_hadamard(list, {5, 24}, 8, dtype, Data::outliers);
     add_hadamard(list, {7, 64}, 64, dtype, Data::nan);

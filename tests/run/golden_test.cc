@@ -29,7 +29,7 @@ std::vector<std::string> all_passes() {
 }
 
 std::vector<Configuration> configurations() {
-  std::vector<Configuration> list(6);
+  std::vector<Configuration> list(7);
   list[0].name = "default";
   list[1].name = "no_passes";
   list[1].options.disabled_passes = all_passes();
@@ -41,6 +41,9 @@ std::vector<Configuration> configurations() {
   list[4].on_cuda = true;
   list[5].name = "bf16";
   list[5].options.compute = DType::bf16;
+  list[6].name = "cuda_bf16";
+  list[6].options.compute = DType::bf16;
+  list[6].on_cuda = true;
   return list;
 }
 

@@ -47,6 +47,7 @@ struct Source {
 template <int N, class T, class F>
 __global__ void binary_kernel(Source<T> a, Source<T> b, T* y,
                               const __grid_constant__ Index<2> index, int64_t n, F f) {
+  await_earlier_launches();
   const int64_t block = int64_t{blockIdx.x} * (kPacks * kBlock);
   Pack<T, N> left[kPacks], right[kPacks];
 #pragma unroll
@@ -101,9 +102,10 @@ void launch_packs(const Call& call, Axes<2> axes, Source<T> a, Source<T> b, void
   const int64_t n = element_count(call.outputs[0].shape);
   Axis<2>& row = axes[0];
   row = {(row.extent + N - 1) / N, {row.step[0] * N, row.step[1] * N}};
-  launch(call, binary_kernel<N, T, F>,
-         blocks_for((n + N - 1) / N, kBlock * kPacks, std::numeric_limits<int>::max()), kBlock, 0,
-         a, b, y, Index<2>(axes), n, f);
+  launch<Start::overlapped>(
+      call, binary_kernel<N, T, F>,
+      blocks_for((n + N - 1) / N, kBlock * kPacks, std::numeric_limits<int>::max()), kBlock, 0, a,
+      b, y, Index<2>(axes), n, f);
 }
 
 template <class F>

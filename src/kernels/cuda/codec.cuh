@@ -83,6 +83,13 @@ __device__ uint32_t encode_pair(float low, float high) {
   return Codec<D>::encode(low) | Codec<D>::encode(high) << 8;
 }
 
+// Four codes of i8 from numbers that the format holds, to which kIntegerAlign was added.
+__device__ inline uint32_t join_integers(const float (&v)[4]) {
+  const auto bits = [&](int i) { return __float_as_uint(v[i]); };
+  return __byte_perm(__byte_perm(bits(0), bits(1), 0x0040), __byte_perm(bits(2), bits(3), 0x0040),
+                     0x5410);
+}
+
 // codes = encode(x / scale) for one scale > 0, and whether a NaN met a format that has none.
 //
 // Values with |x| < bound take a quotient from the scale's reciprocal that is the true one, bit for
@@ -155,11 +162,14 @@ class NearEncoder {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       q[i] = x[i] * reciprocal_;
-      if constexpr (!Codec<D>::kHasNaN) met_nan_ |= q[i] != q[i];
+    }
+    if constexpr (!Codec<D>::kHasNaN) {
+      met_nan_ |= (q[0] != q[0] || q[1] != q[1]) || (q[2] != q[2] || q[3] != q[3]);
     }
     return encode_pair<D>(q[0], q[1]) | encode_pair<D>(q[2], q[3]) << 16;
   }
   __device__ bool met_nan() const { return met_nan_; }
+  __device__ float reciprocal() const { return reciprocal_; }
 
  private:
   float reciprocal_;

@@ -1,74 +1,60 @@
-// Rows of all parts side by side, in one launch.
+// Parts side by side: rows of neighbouring elements, a pitch apart in the output. Concats of few
+// parts may share a launch.
+#include <vector>
+
 #include "kernels/cuda/copy.cuh"
+#include "kernels/cuda/copy_rows.cuh"
 #include "kernels/cuda/table.h"
 
 namespace octavo::cuda {
 namespace {
 
-constexpr size_t kMaxParts = 64;
-
-// Unit i of the output -> the part that holds it, whose rows are the units [begin, end).
-template <class U>
-struct Parts {
-  Divisor row;  // units of a row of the output
-  int count = 0;
-  struct {
-    const U* data;
-    int64_t begin, end;
-  } part[kMaxParts];
-
-  __device__ U operator()(int64_t i) const {
-    const int64_t r = row.quotient(i), at = i - r * row.value;
-    int p = 0;
-    while (at >= part[p].end) ++p;
-    return part[p].data[r * (part[p].end - part[p].begin) + at - part[p].begin];
+void add_parts(const Call& call, const Buffers& buffers, std::vector<RowsCopy>& copies) {
+  const auto axis = static_cast<size_t>(call.attrs.get_int("axis"));
+  const Operand& out = call.outputs[0];
+  int64_t rows = 1, bytes = element_bytes(out.dtype);
+  for (size_t i = 0; i < axis; ++i) rows *= out.shape[i];
+  for (size_t i = axis + 1; i < out.shape.size(); ++i) bytes *= out.shape[i];
+  auto* to = static_cast<std::byte*>(buffers.outputs[0]);
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const int64_t width = shape_of(call, i)[axis] * bytes;
+    copies.push_back({.from = buffers.inputs[i],
+                      .to = to,
+                      .rows = rows,
+                      .width = width,
+                      .from_pitch = width,
+                      .to_pitch = out.shape[axis] * bytes});
+    to += width;
   }
-};
-
-// Bytes of a row of a part: the axis and those within.
-int64_t row_bytes_of(const Shape& shape, size_t axis, DType dtype) {
-  int64_t bytes = element_bytes(dtype);
-  for (; axis < shape.size(); ++axis) bytes *= shape[axis];
-  return bytes;
-}
-
-Verdict supports(const Call& call) {
-  if (call.inputs.size() > kMaxParts) {
-    return Verdict::no("more than " + std::to_string(kMaxParts) + " parts");
-  }
-  return supports_movement(call);
 }
 
 void launch_concat(const Call& call, const KernelState*, const Buffers& buffers) {
-  const auto axis = static_cast<size_t>(call.attrs.get_int("axis"));
-  const Operand& out = call.outputs[0];
-  const int64_t n = element_count(out.shape) * element_bytes(out.dtype);
-  if (n == 0) return;
-  CommonUnit unit;
-  unit.divides(buffers.outputs[0]);
-  for (size_t i = 0; i < call.inputs.size(); ++i) {
-    const int64_t bytes = row_bytes_of(shape_of(call, i), axis, out.dtype);
-    if (bytes > 0) unit.divides(buffers.inputs[i]).divides(bytes);
+  std::vector<RowsCopy> copies;
+  add_parts(call, buffers, copies);
+  for (size_t i = 0; i < copies.size(); i += kMostRowsCopies) {
+    copy_rows(call, std::span(copies).subspan(i, std::min(kMostRowsCopies, copies.size() - i)));
   }
-  with_unit(unit.bytes(), [&](auto type) {
-    using U = typename decltype(type)::type;
-    Parts<U> parts;
-    int64_t end = 0;
-    for (size_t i = 0; i < call.inputs.size(); ++i) {
-      const int64_t begin = end;
-      end += row_bytes_of(shape_of(call, i), axis, out.dtype) / unit.bytes();
-      if (end > begin) {
-        parts.part[parts.count++] = {static_cast<const U*>(buffers.inputs[i]), begin, end};
-      }
-    }
-    parts.row = Divisor(end);
-    launch_copy<U>(call, buffers.outputs[0], n / unit.bytes(), parts);
-  });
+}
+
+bool can_group(std::span<const Call* const> calls) {
+  size_t parts = 0;
+  for (const Call* call : calls) parts += call->inputs.size();
+  return parts <= kMostRowsCopies;
+}
+
+void launch_group(std::span<const GroupMember> members) {
+  std::vector<RowsCopy> copies;
+  for (const GroupMember& member : members) add_parts(*member.call, member.buffers, copies);
+  copy_rows(*members[0].call, copies);
 }
 
 }  // namespace
 
-const Kernel kConcat = {
-    .name = "concat_cuda", .op = Op::concat, .supports = supports, .launch = launch_concat};
+const Kernel kConcat = {.name = "concat_cuda",
+                        .op = Op::concat,
+                        .supports = supports_movement,
+                        .launch = launch_concat,
+                        .can_group = can_group,
+                        .launch_group = launch_group};
 
 }  // namespace octavo::cuda

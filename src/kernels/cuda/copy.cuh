@@ -60,6 +60,7 @@ constexpr int kCopyUnits = 2;  // a thread's; all are loaded before the first is
 // dst[i] = source(i) for i < n.
 template <class U, class Source>
 __global__ void copy_kernel(U* dst, int64_t n, const __grid_constant__ Source source) {
+  await_earlier_launches();
   const int64_t first = int64_t{blockIdx.x} * (kCopyUnits * kCopyBlock) + threadIdx.x;
   U unit[kCopyUnits];
 #pragma unroll
@@ -73,9 +74,9 @@ __global__ void copy_kernel(U* dst, int64_t n, const __grid_constant__ Source so
 }
 template <class U, class Source>
 void launch_copy(const Call& call, void* dst, int64_t n, const Source& source) {
-  launch(call, copy_kernel<U, Source>,
-         blocks_for(n, kCopyBlock * kCopyUnits, std::numeric_limits<int>::max()), kCopyBlock, 0,
-         dst, n, source);
+  launch<Start::overlapped>(call, copy_kernel<U, Source>,
+                            blocks_for(n, kCopyBlock * kCopyUnits, std::numeric_limits<int>::max()),
+                            kCopyBlock, 0, dst, n, source);
 }
 
 // dst, dense with `axes` (outermost first) = the elements of src that the axes' steps reach.

@@ -49,6 +49,15 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+class EventMark : public Mark {
+ public:
+  explicit EventMark(cudaStream_t stream) { event_.record(stream); }
+  void wait() override { event_.wait(); }
+
+ private:
+  Event event_;
+};
+
 DeviceInfo read_info(int index) {
   cudaDeviceProp p;
   check(cudaGetDeviceProperties(&p, index), "reading a device's properties");
@@ -62,11 +71,36 @@ DeviceInfo read_info(int index) {
           .shared_bytes = p.sharedMemPerBlockOptin};
 }
 
+// After these every call of the process fails: its work on the device is lost.
+bool is_lasting(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   const char* text = cudaGetErrorString(status);
+  if (is_lasting(status)) {
+    OCTAVO_FAIL(device, "{}: {} ({}); the device is lost to this process: start it again", what,
+                text, cudaGetErrorName(status));
+  }
   switch (status) {
     case cudaErrorMemoryAllocation:
       OCTAVO_FAIL(out_of_memory, "{}: the device is out of memory", what);
@@ -75,6 +109,18 @@ void check(cudaError_t status, const char* what) {
     default:
       OCTAVO_FAIL(device, "{}: {} ({})", what, text, cudaGetErrorName(status));
   }
+}
+
+void require_code(const void* kernel, const DeviceInfo& info) {
+  cudaFuncAttributes attributes;
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
+    cudaGetLastError();  // not sticky
+    OCTAVO_FAIL(unsupported,
+                "{} ({}) has compute capability {}.{}; this build has kernels for {} only",
+                info.label, info.name, info.arch / 10, info.arch % 10, OCTAVO_CUDA_BUILT_FOR);
+  }
+  check(status, "reading a kernel's attributes");
 }
 
 void fail(const Call& call, const std::string& message) {
@@ -90,6 +136,7 @@ CudaDevice::CudaDevice(int index) : info_(read_info(index)) {
                     "{} ({}) has compute capability {}.{}; the oldest that has kernels here is 8.0",
                     info_.label, info_.name, info_.arch / 10, info_.arch % 10);
   activate();
+  require_code(probe_kernel(), info_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
   check(cudaHostAlloc(reinterpret_cast<void**>(&not_finite_), sizeof(*not_finite_),
                       cudaHostAllocMapped),
@@ -178,6 +225,11 @@ void CudaDevice::synchronize() {
                     info_.label);
 }
 
+std::unique_ptr<Mark> CudaDevice::mark() {
+  activate();
+  return std::make_unique<EventMark>(stream_);
+}
+
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& launches) {
   activate();
   check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording");
@@ -210,22 +262,23 @@ std::vector<double> CudaDevice::time(const std::vector<std::function<void()>>& w
   return seconds;
 }
 
+std::string no_device_reason(cudaError_t status, int driver) {
+  if (status != cudaErrorInsufficientDriver) {
+    return fmt::format("no CUDA device: {}", cudaGetErrorString(status));
+  }
+  if (driver == 0) return "no CUDA device: no NVIDIA driver is installed";
+  return fmt::format("the NVIDIA driver supports CUDA {}.{}; this build needs {}.{}", driver / 1000,
+                     driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+}
+
 namespace {
 
 // The number of devices, or why there are none.
 int device_count() {
-  int count = 0;
+  int count = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaErrorInsufficientDriver) {
-    int driver = 0;
-    cudaDriverGetVersion(&driver);
-    OCTAVO_CHECK_CODE(unsupported, driver != 0, "no CUDA device: no NVIDIA driver is installed");
-    OCTAVO_FAIL(unsupported, "the NVIDIA driver supports CUDA {}.{}; this build needs {}.{}",
-                driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
-                CUDART_VERSION % 1000 / 10);
-  }
-  OCTAVO_CHECK_CODE(unsupported, status == cudaSuccess, "no CUDA device: {}",
-                    cudaGetErrorString(status));
+  cudaDriverGetVersion(&driver);
+  OCTAVO_CHECK_CODE(unsupported, status == cudaSuccess, "{}", no_device_reason(status, driver));
   return count;
 }
 

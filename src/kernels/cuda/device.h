@@ -26,6 +26,7 @@ class CudaDevice : public Device {
                size_t height) override;
   void fill(void* to, uint8_t value, size_t bytes) override;
   void synchronize() override;
+  std::unique_ptr<Mark> mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>& launches) override;
   std::vector<double> time(const std::vector<std::function<void()>>& work) override;
 
@@ -41,6 +42,14 @@ class CudaDevice : public Device {
   uint32_t* not_finite_ = nullptr;  // in host memory that the device writes
   std::unique_ptr<Libraries> libraries_;
 };
+
+// Error{unsupported} that names the device, its architecture and what this build is for, where the
+// kernel has no code that the current device runs.
+void require_code(const void* kernel, const DeviceInfo& info);
+// A kernel that is built for every architecture of the build.
+const void* probe_kernel();
+// Why there is no device, from what counting them returned and the driver's version (0: none).
+std::string no_device_reason(cudaError_t status, int driver);
 
 inline CudaDevice& device_of(const Call& call) { return static_cast<CudaDevice&>(*call.device); }
 

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kMostRowThreads)
 }
 
 void launch_kernel(const Call& call, const void* x, Gelu g) {
-  g.quant.cols = g.pitch;  // where codes lie
+  g.quant.pitch = g.pitch;
   with_compute_type(dtype_of(call, kX), [&](auto type) {
     using T = typename decltype(type)::type;
     constexpr int64_t kVec = 16 / sizeof(T);

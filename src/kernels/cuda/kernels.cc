@@ -19,6 +19,8 @@ const Kernel* const kRows[] = {
     &cuda::kQuantizedLinearI8Sm90,
     &cuda::kQuantizedLinearE4m3Sm90,
     &cuda::kQuantizedLinearE4m3AccurateSm90,
+    &cuda::kQuantizedLinearMixedSm90,
+    &cuda::kQuantizedLinearI4Sm90,
     &cuda::kQuantizedLinearI8Cublaslt,
     &cuda::kQuantizedLinearE4m3Cublaslt,
     &cuda::kQuantizedLinearBf16Cublaslt,
@@ -53,6 +55,8 @@ const Kernel* const kRows[] = {
     // quantization
     &cuda::kQuantize,
     &cuda::kDequantize,
+    &cuda::kHadamard,
+    &cuda::kStepScale,
     // element-wise
     &cuda::kSilu,
     &cuda::kGelu,

@@ -173,7 +173,8 @@ struct Preference {
     check(lt().preference_create(&value), p, "a preference");
     set(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(workspace_limit));
     set(p, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-        static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+        static_cast<uint32_t>(p.unsplit ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                        : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p, p.ab, p.stride_b));
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p, p.ab, p.stride_a));
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p, p.d, p.stride_d));
@@ -198,11 +199,12 @@ size_t workspace_limit(const CudaDevice& device) {
 
 std::string to_string(const Product& p) {
   constexpr const char* kScales[] = {"", ", tensor scales", ", row scales"};
-  return fmt::format("{} x {} -> {}, m {} n {} k {} ({} {} {}){}{}{}{}{}{}", name(p.ab), name(p.ab),
-                     name(p.d), p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.b_is_kn ? " B[k, n]" : "",
-                     p.batch > 1 ? fmt::format(" x {}", p.batch) : "", p.add ? ", added" : "",
-                     p.bias ? ", bias" : "", kScales[static_cast<size_t>(p.scales)],
-                     p.fast ? ", fast accumulation" : "");
+  return fmt::format("{} x {} -> {}, m {} n {} k {} ({} {} {}){}{}{}{}{}{}{}", name(p.ab),
+                     name(p.ab), name(p.d), p.m, p.n, p.k, p.lda, p.ldb, p.ldd,
+                     p.b_is_kn ? " B[k, n]" : "", p.batch > 1 ? fmt::format(" x {}", p.batch) : "",
+                     p.add ? ", added" : "", p.bias ? ", bias" : "",
+                     kScales[static_cast<size_t>(p.scales)], p.fast ? ", fast accumulation" : "",
+                     p.unsplit ? ", unsplit" : "");
 }
 
 ChosenProduct::~ChosenProduct() {
@@ -236,7 +238,7 @@ Libraries::~Libraries() {
 size_t Libraries::Hash::operator()(const Product& p) const {
   size_t h = static_cast<size_t>(p.ab) * 4096 + static_cast<size_t>(p.d) * 64 +
              static_cast<size_t>(p.scales) * 8 + p.b_is_kn * 4 + p.add * 2 + p.bias +
-             (size_t{p.fast} << 20);
+             (size_t{p.fast} << 20) + (size_t{p.unsplit} << 21);
   for (const int64_t v :
        {p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.batch, p.stride_a, p.stride_b, p.stride_d}) {
     h = (h ^ static_cast<size_t>(v)) * 0x9E3779B97F4A7C15u;

@@ -31,6 +31,7 @@ struct Product {
   bool bias = false;             // a vector [n] of d's type, added before the rounding
   Scales scales = Scales::none;  // f32, for e4m3
   bool fast = false;             // e4m3: sums stay in the tensor cores
+  bool unsplit = false;          // every sum runs along all of k in one piece
   bool operator==(const Product&) const = default;
 };
 constexpr size_t kProductAlignment = 16;

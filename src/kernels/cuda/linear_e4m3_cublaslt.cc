@@ -85,6 +85,9 @@ Verdict supports_specs(const Call& call) {
 
 Verdict supports(const Call& call) {
   if (device_info(call).arch != kArch) return Verdict::no("tuned for compute capability 9.0 only");
+  if (call.rules.batch_invariant) {
+    return Verdict::no("cuBLASLt's choice, and so a row's bits, depend on the number of rows");
+  }
   if (const auto sums = env("OCTAVO_FP8_SUMS"); sums && *sums == "accurate") {
     return Verdict::no("OCTAVO_FP8_SUMS is accurate");
   }

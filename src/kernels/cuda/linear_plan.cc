@@ -13,7 +13,10 @@ void choose_operands(const Call& call, const ProductInputs& in, LinearPlan& p) {
   const DType type = type_of(p.form);
   p.product_k = padded(p.form, p.k);
   const bool pad_k = p.product_k != p.k;
-  p.unpack_x = dtype_of(call, in.x) != type || pad_k || p.x.by_value || product_rows(p, p.m) != p.m;
+  // Where all rows are whole tiles, x has the distance from row to row that a filled tile has.
+  const bool pad_m = p.fixed_rows ? p.m % kInvariantRows != 0 || p.k % kCodeMultiple != 0
+                                  : product_rows(p, p.m) != p.m;
+  p.unpack_x = dtype_of(call, in.x) != type || pad_k || p.x.by_value || pad_m;
   p.unpack_w = dtype_of(call, in.w) != type || pad_k || p.w.by_value || padded(p.form, p.n) != p.n;
   p.ldx = p.unpack_x ? round_up(p.product_k, kCodeMultiple) : p.k;
   p.ldw = p.unpack_w ? round_up(p.product_k, kCodeMultiple) : p.k;
@@ -22,6 +25,7 @@ void choose_operands(const Call& call, const ProductInputs& in, LinearPlan& p) {
 // The product may write the output by itself.
 bool can_be_direct(const Call& call, const ProductInputs& in, const LinearPlan& p) {
   const DType out = call.outputs[0].dtype;
+  if (p.fixed_rows) return false;
   if (p.activation != Activation::none || has(call, in.gate) || call.attrs.has("out_spec") ||
       terms_of(p.form) > 1) {
     return false;
@@ -48,13 +52,18 @@ void choose_tiles(LinearPlan& p) {
     return std::max<int64_t>(128, bytes / std::max<int64_t>(1, row_bytes) / 128 * 128);
   };
   const int64_t bytes = element_bytes(p);
-  int64_t most_n = fit(kSumBytes, std::min<int64_t>(round_up(p.m, 128), 8192) * 4);
+  const int64_t rows = p.fixed_rows ? kInvariantRows : std::min<int64_t>(round_up(p.m, 128), 8192);
+  int64_t most_n = fit(kSumBytes, rows * 4);
   if (p.unpack_w) most_n = std::min(most_n, fit(kUnpackBytes, p.ldw * bytes * terms_of(p.form)));
   p.n_tile = even_tile(p.n, most_n);
+  p.ld_sums = round_up(padded(p.form, p.n_tile), kCodeMultiple);
+  if (p.fixed_rows) {
+    p.m_tile = kInvariantRows;
+    return;
+  }
   int64_t most_m = fit(kSumBytes, std::min(p.n, p.n_tile) * 4);
   if (p.unpack_x) most_m = std::min(most_m, fit(kUnpackBytes, p.ldx * bytes));
   p.m_tile = even_tile(p.m, most_m);
-  p.ld_sums = round_up(padded(p.form, p.n_tile), kCodeMultiple);
 }
 
 // body(rows, cols) for every extent that a tile has.
@@ -154,6 +163,7 @@ Product product_of(const Call& call, const ProductInputs& in, const LinearPlan& 
   d.add = add || (p.direct && has(call, in.residual));
   d.bias = p.direct && has(call, in.bias);
   d.scales = p.scales;
+  d.unsplit = p.fixed_rows;
   return d;
 }
 
@@ -162,6 +172,7 @@ std::optional<LinearPlan> make_plan(const Call& call, const ProductInputs& in, F
   LinearPlan p = begin_plan(call, in, form);
   size_t library_bytes = 0;
   if (form != Form::simt) {
+    p.fixed_rows = call.rules.batch_invariant && form != Form::i8;  // integers are exact
     choose_operands(call, in, p);
     p.direct = can_be_direct(call, in, p);
     if (p.direct && p.form == Form::e4m3) {

@@ -4,6 +4,8 @@
 // sums. Tiled: sums go to workspace, tile by tile, and the epilogue finishes each tile while it is
 // in the cache; operands of other types are unpacked tile by tile too, so that workspace is bounded
 // by the tiles and not by the weights.
+// Batch-invariant: tiles of kInvariantRows rows whatever m is, the last one filled up, so that
+// every row goes through the same product by the same algorithm, without sums split along k.
 #include <optional>
 #include <string>
 
@@ -12,12 +14,15 @@
 
 namespace octavo::cuda {
 
+constexpr int64_t kInvariantRows = 256;
+
 struct LinearPlan {
   Form form = Form::simt;
   int64_t m = 0, n = 0, k = 0;
   Scaling x, w;
   Activation activation = Activation::none;
 
+  bool fixed_rows = false;  // tiles of kInvariantRows
   bool direct = false, unpack_x = false, unpack_w = false;
   int64_t product_k = 0, ldx = 0, ldw = 0, ld_sums = 0;
   int64_t m_tile = 0, n_tile = 0;
@@ -33,6 +38,7 @@ inline int64_t padded(Form form, int64_t n) {
   return is_coded(form) ? round_up(n, kCodeMultiple) : n;
 }
 inline int64_t product_rows(const LinearPlan& p, int64_t rows) {
+  if (p.fixed_rows) return kInvariantRows;
   return p.form == Form::i8 ? std::max(rows, kLeastIntegerRows) : rows;
 }
 inline int64_t element_bytes(const LinearPlan& p) { return info(type_of(p.form)).bits / 8; }

@@ -3,6 +3,8 @@
 // quantized outputs whose scale is found at run time) is left to the library products.
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "base/check.h"
 #include "base/env.h"
 #include "kernels/cuda/cuda.h"
@@ -46,7 +48,7 @@ Gemm describe(const Call& call, const ProductInputs& in, Element element, const 
   const Extents extents = extents_of(call, in);
   const auto at = [&](size_t i) { return buffers ? address(call, *buffers, i) : nullptr; };
   Gemm g;
-  g.element = element, g.output = output_of(call);
+  g.element = element, g.output = output_of(call), g.y_pitch = call.outputs[0].row_pitch;
   g.m = extents.m, g.n = extents.n, g.k = extents.k;
   g.x = at(in.x), g.w = at(in.w), g.y = buffers ? buffers->outputs[0] : nullptr;
   sm90::Epilogue& e = g.epilogue;
@@ -124,7 +126,7 @@ Verdict supports_output(const Call& call, const ProductInputs& in, Element eleme
   return Verdict::yes();
 }
 
-Verdict supports(const Call& call, const ProductInputs& in, Element element) {
+Verdict supports(const Call& call, const ProductInputs& in, Element element, bool accurate) {
   if (device_info(call).arch != kArch) return Verdict::no("runs on compute capability 9.0 only");
   Verdict v = supports_operands(call, in, element);
   if (v.supported) v = supports_output(call, in, element);
@@ -136,14 +138,45 @@ Verdict supports(const Call& call, const ProductInputs& in, Element element) {
       return Verdict::no(fmt::format("the bias is {}", name(bias)));
     }
   }
+  const Gemm g = describe(call, in, element, nullptr);
   const bool plain = !has(call, in.gate) && activation_of(call) == cuda::Activation::none &&
                      !call.attrs.has("out_spec");
-  if (element == Element::bf16 && plain && call.outputs[0].dtype == DType::bf16 &&
-      extents_of(call, in).m >= kManyRows) {
+  if (element == Element::bf16 && plain && g.output == Output::bf16 && g.m >= kManyRows &&
+      !call.rules.batch_invariant) {
     return Verdict::no("cuBLASLt is faster where nothing but a bias or residual is added");
   }
-  const std::string refusal = gemm_refusal(describe(call, in, element, nullptr), true);
-  return refusal.empty() ? Verdict::yes() : Verdict::no(refusal);
+  const std::string refusal = gemm_refusal(g, true);
+  if (!refusal.empty()) return Verdict::no(refusal);
+  if (sm90::choose_variant({&g, 1}, device_info(call).processors, accurate) == sm90::kNoVariant) {
+    return Verdict::no("no variant has this output and activation");
+  }
+  return Verdict::yes();
+}
+
+bool can_group(std::span<const Call* const> calls, const ProductInputs& in, Element element,
+               bool accurate) {
+  std::vector<Gemm> group;
+  for (const Call* call : calls) {
+    if (call->device != calls[0]->device) return false;
+    group.push_back(describe(*call, in, element, nullptr));
+  }
+  return sm90::choose_variant(group, device_info(*calls[0]).processors, accurate) !=
+         sm90::kNoVariant;
+}
+
+void launch_members(std::span<const GroupMember> members, const ProductInputs& in, Element element,
+                    bool accurate) {
+  const Call& first = *members[0].call;
+  std::vector<Gemm> group;
+  for (const GroupMember& member : members) {
+    group.push_back(describe(*member.call, in, element, &member.buffers));
+    const std::string refusal = gemm_refusal(group.back());
+    if (!refusal.empty()) fail(*member.call, refusal);
+  }
+  const int processors = device_info(first).processors;
+  check(run_gemms(group, sm90::choose_variant(group, processors, accurate), processors,
+                  stream_of(first)),
+        first.name.c_str());
 }
 
 bool wants_accurate_sums() {
@@ -162,19 +195,23 @@ constexpr Kernel kernel(const char* name, Op op) {
                 if (kElement == Element::e4m3 && !kAccurate && wants_accurate_sums()) {
                   return Verdict::no("OCTAVO_FP8_SUMS is accurate");
                 }
-                return cuda::supports(call, kIn, kElement);
+                return cuda::supports(call, kIn, kElement, kAccurate);
               },
           .launch =
-              [](const Call& call, const KernelState*, const Buffers& buffers) {
-                const Gemm g = describe(call, kIn, kElement, &buffers);
-                const std::string refusal = gemm_refusal(g);
-                if (!refusal.empty()) fail(call, refusal);
-                const int processors = device_info(call).processors;
-                check(run_gemm(g, choose_variant(g, processors, kAccurate), processors,
-                               stream_of(call)),
-                      call.name.c_str());
+              [](const Call& call, const KernelState* state, const Buffers& buffers) {
+                const GroupMember member = {&call, state, buffers};
+                launch_members({&member, 1}, kIn, kElement, kAccurate);
               },
-          .alignment = kAlignment};
+          .alignment = kAlignment,
+          .pitched_output = true,
+          .can_group =
+              [](std::span<const Call* const> calls) {
+                return cuda::can_group(calls, kIn, kElement, kAccurate);
+              },
+          .launch_group =
+              [](std::span<const GroupMember> members) {
+                launch_members(members, kIn, kElement, kAccurate);
+              }};
 }
 
 }  // namespace

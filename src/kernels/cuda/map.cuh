@@ -17,6 +17,7 @@ constexpr int kMapPacks = 2;  // a thread's; all are loaded before the first is 
 // y may be x: an element is read only by the thread that writes it.
 template <int N, class To, class From, class F>
 __global__ void map_kernel(const From* x, To* y, int64_t n, F f) {
+  await_earlier_launches();
   const int64_t block = int64_t{blockIdx.x} * (kMapPacks * kMapBlock * N);
   Pack<From, N> in[kMapPacks];
 #pragma unroll
@@ -43,9 +44,9 @@ template <class To, class From, class F>
 void launch_map(const Call& call, const void* x, void* y, int64_t n, F f) {
   constexpr int kWide = static_cast<int>(16 / std::max(sizeof(To), sizeof(From)));
   const auto run = [&](auto* kernel, int width) {
-    launch(call, kernel,
-           blocks_for(n, kMapBlock * kMapPacks * width, std::numeric_limits<int>::max()), kMapBlock,
-           0, x, y, n, f);
+    launch<Start::overlapped>(
+        call, kernel, blocks_for(n, kMapBlock * kMapPacks * width, std::numeric_limits<int>::max()),
+        kMapBlock, 0, x, y, n, f);
   };
   if (is_aligned(x, sizeof(From) * kWide) && is_aligned(y, sizeof(To) * kWide)) {
     run(map_kernel<kWide, To, From, F>, kWide);

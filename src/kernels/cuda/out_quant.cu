@@ -55,6 +55,7 @@ QuantTarget quant_target(const Call& call, const Buffers* buffers, const QuantSp
   target.scale_format = *find_dtype(spec.scale);
   target.top = top_code(spec);
   target.rows = rows, target.cols = cols;
+  target.pitch = call.outputs[0].row_pitch ? call.outputs[0].row_pitch : cols;
   target.tile_rows = std::max<int64_t>(1, spec.tile_rows ? spec.tile_rows : rows);
   target.tile_cols = std::max<int64_t>(1, spec.tile_cols ? spec.tile_cols : cols);
   target.tiles_down = scales[0], target.tiles_across = scales[1];

@@ -33,6 +33,7 @@ struct QuantTarget {
   DType format = DType::i8, scale_format = DType::f32;
   float top = 1;                             // the code that the largest magnitude is mapped to
   int64_t rows = 0, cols = 0;                // the matrix view
+  int64_t pitch = 0;                         // of codes of whole bytes: from row to row, or cols
   int64_t tile_rows = 1, tile_cols = 1;      // at least 1
   int64_t tiles_down = 0, tiles_across = 0;  // the scales' shape
   int64_t run = 0;  // packed formats: elements of the last axis, padded to whole bytes
@@ -76,6 +77,8 @@ void finish_out_quant(const Call& call, const OutQuant& out);
 
 // Quantizes rows x cols of f32, f16 or bf16 values in memory, in every mode and format.
 void quantize_matrix(const Call& call, const QuantTarget& target, const void* src, DType src_type);
+// The same of what is not fused.
+void quantize_tiles(const Call& call, const QuantTarget& target, const void* src, DType src_type);
 
 // Device side
 // ---------------------------------------------------------------------------------------
@@ -122,12 +125,12 @@ class CodeWriter {
   CodeWriter(const CodeWriter&) = delete;
   CodeWriter& operator=(const CodeWriter&) = delete;
 
-  // N codes from `col`; target.codes + row * cols + col is a multiple of N.
+  // N codes from `col`; target.codes + row * pitch + col is a multiple of N.
   template <int N>
   __device__ void write(int64_t row, int64_t col, const float (&v)[N]) {
-    write_at(row * target_.cols + col, v);
+    write_at(row * target_.pitch + col, v);
   }
-  // The same from a flat index.
+  // The same from where they are in memory.
   template <int N>
   __device__ void write_at(int64_t index, const float (&v)[N]) {
     uint8_t* dst = target_.codes + index;

@@ -21,6 +21,12 @@ bool is_exact(const Call& call, const ProductInputs& in, const Scaling& x, const
          dtype_of(call, in.w) == DType::i8;
 }
 
+// FP8 codes by FP8 codes, on a device that cannot multiply them as such.
+bool lacks_fp8(const Call& call, const ProductInputs& in) {
+  return dtype_of(call, in.x) == DType::e4m3 && dtype_of(call, in.w) == DType::e4m3 &&
+         device_info(call).arch < kFirstArchWithFp8;
+}
+
 Verdict no_type(const char* operand, DType dtype, Form form) {
   return Verdict::no(fmt::format("{} is {}, which is not multiplied as {}", operand, name(dtype),
                                  name(type_of(form))));
@@ -37,7 +43,7 @@ Verdict supports_codes(const Call& call, const ProductInputs& in, Form form, con
   if (form == Form::i8 && k >= kMostExactK) {
     return Verdict::no(fmt::format("k is {}: int32 sums may overflow", k));
   }
-  if (form == Form::e4m3 && device_info(call).arch < kFirstArchWithFp8) {
+  if (form == Form::e4m3 && lacks_fp8(call, in)) {
     return Verdict::no(
         "the architecture has no FP8 products; they came with compute capability 8.9");
   }
@@ -88,6 +94,11 @@ std::optional<QuantSpec> spec_of(const Call& call, const char* attribute) {
 
 Verdict supports_form(const Call& call, const ProductInputs& in, Form form, const Scaling& x,
                       const Scaling& w, int64_t k) {
+  if (form != Form::e4m3 && lacks_fp8(call, in) && !call.rules.allow_fallback) {
+    return Verdict::no("the device has no FP8 units, and codes as " +
+                       std::string(name(type_of(form))) +
+                       " are a fallback that was not allowed (--allow-fallback)");
+  }
   if (form == Form::simt) return Verdict::yes();
   if (is_coded(form)) return supports_codes(call, in, form, x, w, k);
   if (is_exact(call, in, x, w)) return Verdict::no("i8 by i8 has to be exact");

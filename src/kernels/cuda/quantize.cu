@@ -1,10 +1,13 @@
-// quantize, and the second half of every result that is quantized after it was written. Codes of
-// one byte under one scale, or one a row, are memory-bound kernels; packed formats and groups
-// take simple ones.
+// quantize, and the second half of every result that is quantized after it was written: codes of
+// one byte under one scale, or one a row. quantize_tiles.cu has all others.
+#include <span>
+#include <vector>
+
+#include "kernels/cuda/index.cuh"
+#include "kernels/cuda/out_quant.cuh"
 #include "kernels/cuda/row.cuh"
 #include "kernels/cuda/row_codes.cuh"
 #include "kernels/cuda/table.h"
-#include "kernels/cuda/tile_cursor.cuh"
 
 namespace octavo::cuda {
 namespace {
@@ -57,23 +60,50 @@ __global__ void __launch_bounds__(kBlock)
   if (threadIdx.x == 0) find_largest(target, largest);
 }
 
-// One scale for everything, byte formats.
+constexpr size_t kMostJobs = 4;
+
+// One call of a launch: a matrix in a byte format.
+struct Job {
+  const void* src;
+  int64_t packs;
+  Divisor row_packs;
+  int64_t gap;          // codes between rows
+  unsigned blocks_end;  // blocks of the jobs up to this one
+  QuantTarget target;
+};
+struct Jobs {
+  Job job[kMostJobs];
+};
+struct Place {
+  const Job& job;
+  int64_t block, blocks;  // of the job
+};
+__device__ Place find_place(const Jobs& jobs) {
+  int j = 0;
+  unsigned first = 0;
+  while (blockIdx.x >= jobs.job[j].blocks_end) first = jobs.job[j++].blocks_end;
+  return {jobs.job[j], blockIdx.x - first, jobs.job[j].blocks_end - first};
+}
+
 template <class T, int kVec>
-__global__ void __launch_bounds__(kBlock)
-    one_scale_kernel(const T* src, int64_t packs, const __grid_constant__ QuantTarget target) {
+__global__ void __launch_bounds__(kBlock) one_scale_kernel(const __grid_constant__ Jobs jobs) {
   await_earlier_launches();
-  const float scale = tensor_scale(target);
-  if (blockIdx.x == 0 && threadIdx.x == 0) publish_scale(target);
-  with_byte_format(target.format, [&](auto format) {
-    CodeWriter<decltype(format)::value> writer(target, scale);
-    const int64_t stride = int64_t{gridDim.x} * kBlock * kBatch;
-    for (int64_t batch = int64_t{blockIdx.x} * kBlock * kBatch; batch < packs; batch += stride) {
+  const Place place = find_place(jobs);
+  const Job& job = place.job;
+  const int64_t block = place.block, blocks = place.blocks;
+  const float scale = tensor_scale(job.target);
+  if (block == 0 && threadIdx.x == 0) publish_scale(job.target);
+  with_byte_format(job.target.format, [&](auto format) {
+    CodeWriter<decltype(format)::value> writer(job.target, scale);
+    for (int64_t batch = block * kBlock * kBatch; batch < job.packs;
+         batch += blocks * kBlock * kBatch) {
       float v[kBatch][kVec];
-      load_batch<T, kVec>(src, batch, packs, v);
+      load_batch<T, kVec>(static_cast<const T*>(job.src), batch, job.packs, v);
 #pragma unroll
       for (int p = 0; p < kBatch; ++p) {
         const int64_t at = batch + p * kBlock + threadIdx.x;
-        if (at < packs) writer.write_at(at * kVec, v[p]);
+        const int64_t gaps = job.gap ? job.row_packs.quotient(at) * job.gap : 0;
+        if (at < job.packs) writer.write_at(at * kVec + gaps, v[p]);
       }
     }
   });
@@ -90,54 +120,6 @@ __global__ void __launch_bounds__(kMostRowThreads)
   FilledRow<T, kPacks> values(src + row * target.cols, target.cols);
   RowReduction<1> reduction(slots);
   write_row_codes<Values::exact>(target, row, reduction, [&](auto&& f) { values.each(f); });
-}
-
-// Scales of tiles of any extent, a block each.
-template <class T>
-__global__ void tile_scale_kernel(const T* src, const __grid_constant__ QuantTarget t) {
-  __shared__ RowReduction<1>::Slots slots;
-  const int64_t tile = blockIdx.x;
-  if (t.is_static || t.mode == QuantMode::tensor) {
-    if (threadIdx.x == 0) t.scale[tile] = t.is_static ? t.given[tile] : tensor_scale(t);
-    return;
-  }
-  const int64_t top = tile / t.tiles_across * t.tile_rows;
-  const int64_t left = tile % t.tiles_across * t.tile_cols;
-  const int64_t rows = min(t.tile_rows, t.rows - top), cols = min(t.tile_cols, t.cols - left);
-  float largest = 0;
-  for (int64_t i = threadIdx.x; i < rows * cols; i += blockDim.x) {
-    const float x = to_float(src[(top + i / cols) * t.cols + left + i % cols]);
-    largest = Largest::of(largest, magnitude(x));
-  }
-  RowReduction<1> reduction(slots);
-  largest = reduction.reduce<Largest>(largest);
-  if (threadIdx.x == 0) t.scale[tile] = dynamic_scale(t, largest);
-}
-
-// Eight codes of any format, which are whole bytes, a thread; scales are there.
-template <class T, DType D>
-__global__ void packed_kernel(const T* src, int64_t units, int64_t units_per_run, int bits,
-                              const __grid_constant__ QuantTarget target,
-                              const __grid_constant__ TileGrid grid) {
-  const int64_t stride = int64_t{gridDim.x} * blockDim.x;
-  bool met_nan = false;
-  for (int64_t u = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; u < units; u += stride) {
-    const int64_t run = u / units_per_run, at = u % units_per_run * 8;
-    const int count = static_cast<int>(min(target.run - at, int64_t{8}));
-    const T* from = src + run * target.run + at;
-    TileCursor cursor(grid, run * target.run + at);
-    uint64_t word = 0;
-    for (int i = 0; i < count; ++i, cursor.advance()) {
-      const float x = to_float(from[i]);
-      const bool nan = x != x;
-      met_nan |= nan;
-      const uint32_t code = Codec<D>::encode(nan ? x : x / target.scale[cursor.tile()]);
-      word |= uint64_t{code} << (i * bits);
-    }
-    uint8_t* to = target.codes + run * ((target.run * bits + 7) / 8) + at / 8 * bits;
-    for (int i = 0; i < (count * bits + 7) / 8; ++i) to[i] = static_cast<uint8_t>(word >> (8 * i));
-  }
-  if (met_nan && !Codec<D>::kHasNaN) report_not_finite(target);
 }
 
 // Host side
@@ -160,46 +142,61 @@ void launch_largest(const Call& call, const QuantTarget& target, const T* src) {
   }
 }
 
+struct Matrix {
+  const void* src;
+  QuantTarget target;
+};
+
+// Do 16 bytes of src, and the codes of as many elements, always follow each other in memory?
 template <class T>
-void launch_one_scale(const Call& call, const QuantTarget& target, const T* src) {
-  const int64_t n = target.rows * target.cols;
-  // At least one block: somebody writes the scale.
-  const auto grid = [](int64_t packs) {
-    return blocks_for(std::max<int64_t>(packs, 1), kBlock * kBatch);
-  };
-  if (n % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>)) {
-    const int64_t packs = n / kVecOf<T>;
-    launch<Start::overlapped>(call, one_scale_kernel<T, kVecOf<T>>, grid(packs), kBlock, 0, src,
-                              packs, target);
-  } else {
-    launch<Start::overlapped>(call, one_scale_kernel<T, 1>, grid(n), kBlock, 0, src, n, target);
-  }
+bool are_vectors(const QuantTarget& target, const void* src) {
+  return target.cols % kVecOf<T> == 0 && target.pitch % kVecOf<T> == 0 && aligned_to(src, 16) &&
+         aligned_to(target.codes, kVecOf<T>);
+}
+// Without gaps between them, rows are one.
+QuantTarget joined(QuantTarget target) {
+  if (target.pitch != target.cols) return target;
+  target.cols = target.pitch = target.rows * target.cols;
+  target.rows = 1;
+  return target;
 }
 
-template <class T>
-void launch_row_scale(const Call& call, const QuantTarget& target, const T* src) {
-  const bool vectors =
-      target.cols % kVecOf<T> == 0 && aligned_to(src, 16) && aligned_to(target.codes, kVecOf<T>);
-  const RowLayout layout = filled_row_layout(target.rows, target.cols, sizeof(T), vectors);
-  with_packs(layout.packs, [&](auto packs) {
-    launch<Start::overlapped>(call, row_scale_kernel<T, packs>, layout.grid, layout.block, 0, src,
-                              target);
+template <class T, int kVec>
+void launch_packs(const Call& call, std::span<const Matrix> matrices) {
+  Jobs jobs = {};
+  unsigned blocks = 0;
+  for (size_t j = 0; j < matrices.size(); ++j) {
+    const QuantTarget t = joined(matrices[j].target);
+    const int64_t packs = t.rows * t.cols / kVec;
+    // At least one block: somebody writes the scale.
+    blocks += blocks_for(std::max<int64_t>(packs, 1), kBlock * kBatch).x;
+    const Divisor row_packs(std::max<int64_t>(t.cols / kVec, 1));
+    jobs.job[j] = {matrices[j].src, packs, row_packs, t.pitch - t.cols, blocks, t};
+  }
+  launch<Start::overlapped>(call, one_scale_kernel<T, kVec>, blocks, kBlock, 0, jobs);
+}
+
+void launch_one_scale(const Call& call, DType src_type, std::span<const Matrix> matrices) {
+  with_compute_type(src_type, [&](auto type) {
+    using T = typename decltype(type)::type;
+    const bool vectors = std::all_of(matrices.begin(), matrices.end(), [](const Matrix& m) {
+      return are_vectors<T>(joined(m.target), m.src);
+    });
+    vectors ? launch_packs<T, kVecOf<T>>(call, matrices) : launch_packs<T, 1>(call, matrices);
   });
 }
 
-template <class T>
-void launch_packed(const Call& call, const QuantTarget& target, const T* src) {
-  const int64_t tiles = target.tiles_down * target.tiles_across;
-  const bool small = target.tile_rows * target.tile_cols <= 512;
-  launch(call, tile_scale_kernel<T>, dim3(static_cast<unsigned>(tiles)), small ? 32 : kBlock, 0,
-         src, target);
-  if (target.rows * target.cols == 0) return;
-  const int64_t per_run = (target.run + 7) / 8;
-  const int64_t units = target.rows * target.cols / target.run * per_run;
-  const TileGrid grid{target.cols, target.tile_rows, target.tile_cols, target.tiles_across};
-  with_code_format(target.format, [&](auto format) {
-    launch(call, packed_kernel<T, decltype(format)::value>, blocks_for(units, kBlock), kBlock, 0,
-           src, units, per_run, info(target.format).bits, target, grid);
+void launch_row_scale(const Call& call, DType src_type, const Matrix& matrix) {
+  with_compute_type(src_type, [&](auto type) {
+    using T = typename decltype(type)::type;
+    const auto* src = static_cast<const T*>(matrix.src);
+    const QuantTarget& target = matrix.target;
+    const RowLayout layout =
+        filled_row_layout(target.rows, target.cols, sizeof(T), are_vectors<T>(target, src));
+    with_packs(layout.packs, [&](auto packs) {
+      launch<Start::overlapped>(call, row_scale_kernel<T, packs>, layout.grid, layout.block, 0, src,
+                                target);
+    });
   });
 }
 
@@ -210,33 +207,59 @@ enum Input : size_t { kX, kScale };
 
 QuantSpec spec_of(const Call& call) { return QuantSpec::parse(call.attrs.get_string("spec")); }
 
+bool is_rows_first(const Call& call) {
+  return call.attrs.get_string_or("rows", "leading") == "first";
+}
+
+QuantTarget target_of(const Call& call, const Buffers* buffers) {
+  return quant_target(call, buffers, spec_of(call), is_rows_first(call), kScale,
+                      buffers ? buffers->workspace : nullptr);
+}
+
 Verdict supports(const Call& call) {
   if (!is_compute_type(dtype_of(call, kX))) return Verdict::no("x is not f32, f16 or bf16");
-  return supports_quant(call, spec_of(call), kScale);
+  const Verdict verdict = supports_quant(call, spec_of(call), kScale);
+  if (!verdict.supported || call.outputs[0].row_pitch == 0) return verdict;
+  if (is_rows_first(call) || !target_of(call, nullptr).is_fused()) {
+    return Verdict::no("writes rows apart only where they have a scale each, or one for all");
+  }
+  return Verdict::yes();
 }
 
 void launch_quantize(const Call& call, const KernelState*, const Buffers& buffers) {
-  const bool rows_first = call.attrs.get_string_or("rows", "leading") == "first";
-  const QuantTarget target =
-      quant_target(call, &buffers, spec_of(call), rows_first, kScale, buffers.workspace);
-  quantize_matrix(call, target, buffers.inputs[kX], dtype_of(call, kX));
+  quantize_matrix(call, target_of(call, &buffers), buffers.inputs[kX], dtype_of(call, kX));
+}
+
+bool can_group(std::span<const Call* const> calls) {
+  return calls.size() <= kMostJobs &&
+         std::all_of(calls.begin(), calls.end(), [&](const Call* call) {
+           const QuantTarget target = target_of(*call, nullptr);
+           return target.is_fused() && target.mode == QuantMode::given &&
+                  dtype_of(*call, kX) == dtype_of(*calls[0], kX);
+         });
+}
+
+void launch_group(std::span<const GroupMember> members) {
+  std::vector<Matrix> matrices;
+  for (const GroupMember& m : members) {
+    matrices.push_back({m.buffers.inputs[kX], target_of(*m.call, &m.buffers)});
+  }
+  const Call& first = *members[0].call;
+  launch_one_scale(first, dtype_of(first, kX), matrices);
 }
 
 }  // namespace
 
 void quantize_matrix(const Call& call, const QuantTarget& target, const void* src, DType src_type) {
-  with_compute_type(src_type, [&](auto type) {
-    using T = typename decltype(type)::type;
-    const auto* values = static_cast<const T*>(src);
-    if (target.mode == QuantMode::tensor) launch_largest(call, target, values);
-    if (!target.is_fused()) {
-      launch_packed(call, target, values);
-    } else if (target.mode == QuantMode::row) {
-      launch_row_scale(call, target, values);
-    } else {
-      launch_one_scale(call, target, values);
-    }
-  });
+  if (target.mode == QuantMode::tensor) {
+    with_compute_type(src_type, [&](auto type) {
+      launch_largest(call, target, static_cast<const typename decltype(type)::type*>(src));
+    });
+  }
+  if (!target.is_fused()) return quantize_tiles(call, target, src, src_type);
+  const Matrix matrix = {src, target};
+  if (target.mode == QuantMode::row) return launch_row_scale(call, src_type, matrix);
+  launch_one_scale(call, src_type, {&matrix, 1});
 }
 
 const Kernel kQuantize = {
@@ -244,6 +267,9 @@ const Kernel kQuantize = {
     .op = Op::quantize,
     .supports = supports,
     .workspace = [](const Call&, const KernelState*) { return kLargestBytes; },
-    .launch = launch_quantize};
+    .launch = launch_quantize,
+    .pitched_output = true,
+    .can_group = can_group,
+    .launch_group = launch_group};
 
 }  // namespace octavo::cuda

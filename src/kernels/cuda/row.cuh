@@ -83,6 +83,8 @@ class HeldRow {
   }
   __device__ bool has(int p) const { return (kFilled && p < kPacks - 1) || col(p) < cols_; }
 
+  __device__ Values& values(int p) { return v_[p]; }
+
   // Elements of this thread (none: 1 / count is 0) and of its warp, if kFilled.
   __device__ float count() const { return has(kPacks - 1) ? kMost : kMost - kVec; }
   __device__ float count_reciprocal() const {

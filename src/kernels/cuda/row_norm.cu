@@ -1,30 +1,13 @@
-// rms_norm, layer_norm and norm_modulate: a row of x is normalised by a block, or by a warp where
-// rows are short. Every thread centres its own elements first; deviations of threads, then of
-// warps, add up as Chan, Golub and LeVeque have it (1983), so that a row is reduced over the block
-// once.
-#include "kernels/cuda/row.cuh"
+// rms_norm, layer_norm and norm_modulate (but see norm_modulate.cu): a row of x is normalised by a
+// block, or by a warp where rows are short. Every thread centres its own elements first; deviations
+// of threads, then of warps, add up as Chan, Golub and LeVeque have it (1983), so that a row is
+// reduced over the block once.
 #include "kernels/cuda/row_codes.cuh"
+#include "kernels/cuda/row_norm.cuh"
 #include "kernels/cuda/table.h"
 
 namespace octavo::cuda {
 namespace {
-
-// y = (x - mean) / deviation (unit + gain) + offset, without mean: unless centred.
-struct RowNorm {
-  int64_t rows, cols;
-  bool centred;
-  float eps, unit, cols_reciprocal;
-  AnyFloat gain, offset;  // [samples, cols] or absent
-  int64_t rows_per_gain, rows_per_offset;
-};
-
-enum class Output : uint8_t { plain, staged, largest, codes };
-
-struct RowOutput {
-  Output kind;
-  void* y;  // plain: of x's type, may be x; staged: f32
-  QuantTarget quant;
-};
 
 constexpr float kNoGain = 0.0f, kNoOffset = -0.0f;  // -0 leaves what it is added to
 
@@ -38,49 +21,6 @@ __device__ void load_parameter(const AnyFloat& from, int64_t at, float none, flo
   } else {
     load_floats(static_cast<const P*>(from.data) + at, v);
   }
-}
-
-template <int N>
-__device__ float sum_of(const float (&v)[N]) {
-  if constexpr (N == 1) {
-    return v[0];
-  } else {
-    float sum[N / 2];
-#pragma unroll
-    for (int i = 0; i < N / 2; ++i) sum[i] = v[2 * i] + v[2 * i + 1];
-    return sum_of(sum);
-  }
-}
-
-// What the warps of a row tell each other.
-struct WarpPart {
-  float sum, squares, count, mean;  // squares: of what is off the warp's mean
-};
-struct Moments {
-  float mean, inverse_deviation;
-};
-
-template <class R>
-__device__ WarpPart warp_part(R& row, bool centred) {
-  float sum = 0, squares = 0, own = 0;
-  if (centred) {
-    row.each([&](int64_t, auto& v) { sum += sum_of(v); });
-    own = sum * row.count_reciprocal();
-  }
-  row.each([&](int64_t, auto& v) {
-#pragma unroll
-    for (float x : v) squares = fmaf(x - own, x - own, squares);
-  });
-  WarpPart part = {};
-  if (centred) {
-    part.sum = reduce_lanes<Sum>(sum);
-    part.count = row.warp_count();
-    part.mean = __fdividef(part.sum, part.count);
-    const float off = own - part.mean;
-    squares = fmaf(row.count() * off, off, squares);
-  }
-  part.squares = reduce_lanes<Sum>(squares);
-  return part;
 }
 
 template <class R>
@@ -166,6 +106,21 @@ bool all_aligned(const RowNorm& n, const void* x, const RowOutput& out) {
   return aligned && aligned_to(out.y, 16) && aligned_to(out.quant.codes, 8);
 }
 
+bool is_float_or_absent(const Call& call, size_t input) {
+  return !has(call, input) || is_compute_type(dtype_of(call, input));
+}
+
+void launch_plain(const Call& call, const KernelState*, const Buffers& buffers) {
+  RowNorm n = row_norm_of(call);
+  if (n.rows * n.cols == 0) return;
+  n.gain = any_float(call, buffers, 1);
+  n.offset = any_float(call, buffers, 2);
+  n.unit = n.gain.data ? 0.0f : 1.0f;
+  launch_rows(call, n, buffers.inputs[0], {Output::plain, buffers.outputs[0], {}});
+}
+
+}  // namespace
+
 void launch_rows(const Call& call, const RowNorm& n, const void* x, const RowOutput& out) {
   const DType dtype = dtype_of(call, 0);
   const auto is_of_type = [&](const AnyFloat& p) { return p.data && p.dtype == dtype; };
@@ -196,11 +151,7 @@ RowNorm row_norm_of(const Call& call) {
   return n;
 }
 
-bool is_float_or_absent(const Call& call, size_t input) {
-  return !has(call, input) || is_compute_type(dtype_of(call, input));
-}
-
-Verdict supports_inputs(const Call& call) {
+Verdict supports_norm_inputs(const Call& call) {
   for (size_t i = 0; i < 3; ++i) {
     if (is_float_or_absent(call, i)) continue;
     return Verdict::no("input " + std::to_string(i) + " is not f32, f16 or bf16");
@@ -208,80 +159,21 @@ Verdict supports_inputs(const Call& call) {
   return Verdict::yes();
 }
 
-Verdict supports_plain(const Call& call) {
+Verdict supports_plain_norm(const Call& call) {
   if (call.outputs[0].dtype != dtype_of(call, 0))
     return Verdict::no("the output is not of x's type");
-  return supports_inputs(call);
+  return supports_norm_inputs(call);
 }
-
-void launch_plain(const Call& call, const KernelState*, const Buffers& buffers) {
-  RowNorm n = row_norm_of(call);
-  if (n.rows * n.cols == 0) return;
-  n.gain = any_float(call, buffers, 1);
-  n.offset = any_float(call, buffers, 2);
-  n.unit = n.gain.data ? 0.0f : 1.0f;
-  launch_rows(call, n, buffers.inputs[0], {Output::plain, buffers.outputs[0], {}});
-}
-
-// norm_modulate
-// -------------------------------------------------------------------------------------
-
-enum Input : size_t { kX, kScale, kShift, kOutScale };
-
-Verdict supports_modulate(const Call& call) {
-  const Verdict inputs = supports_inputs(call);
-  if (!inputs.supported) return inputs;
-  if (!call.attrs.has("out_spec")) return supports_plain(call);
-  return supports_out_quant(call, kOutScale);
-}
-
-// Rows of x that share a row of the operand [B, D] or [1, D].
-int64_t rows_per_sample(const Call& call, size_t input, int64_t rows) {
-  const Shape& shape = shape_of(call, input);
-  const int64_t samples = element_count(Shape(shape.begin(), shape.end() - 1));
-  return std::max<int64_t>(1, rows / std::max<int64_t>(1, samples));
-}
-
-void launch_modulate(const Call& call, const KernelState*, const Buffers& buffers) {
-  RowNorm n = row_norm_of(call);
-  n.gain = any_float(call, buffers, kScale);
-  n.offset = any_float(call, buffers, kShift);
-  n.unit = 1.0f;
-  n.rows_per_gain = rows_per_sample(call, kScale, n.rows);
-  n.rows_per_offset = rows_per_sample(call, kShift, n.rows);
-  const void* x = buffers.inputs[kX];
-  const OutQuant quant = begin_out_quant(call, buffers, kOutScale, buffers.workspace);
-  const bool empty = n.rows * n.cols == 0;
-  if (quant.target.mode == QuantMode::none || quant.staged) {
-    void* y = quant.staged ? quant.staged : buffers.outputs[0];
-    if (!empty) {
-      launch_rows(call, n, x, {quant.staged ? Output::staged : Output::plain, y, quant.target});
-    }
-    return finish_out_quant(call, quant);
-  }
-  if (quant.target.mode == QuantMode::tensor && !empty) {
-    launch_rows(call, n, x, {Output::largest, nullptr, quant.target});
-  }
-  launch_rows(call, n, x, {Output::codes, nullptr, quant.target});
-}
-
-}  // namespace
 
 const Kernel kRmsNorm = {.name = "rms_norm_cuda",
                          .op = Op::rms_norm,
-                         .supports = supports_plain,
+                         .supports = supports_plain_norm,
                          .launch = launch_plain,
                          .in_place = true};
 const Kernel kLayerNorm = {.name = "layer_norm_cuda",
                            .op = Op::layer_norm,
-                           .supports = supports_plain,
+                           .supports = supports_plain_norm,
                            .launch = launch_plain,
                            .in_place = true};
-const Kernel kNormModulate = {
-    .name = "norm_modulate_cuda",
-    .op = Op::norm_modulate,
-    .supports = supports_modulate,
-    .workspace = [](const Call& call, const KernelState*) { return out_quant_workspace(call); },
-    .launch = launch_modulate};
 
 }  // namespace octavo::cuda

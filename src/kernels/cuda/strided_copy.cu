@@ -47,6 +47,7 @@ template <class T, int V>
 __global__ void transpose_kernel(const T* src, T* dst, const __grid_constant__ Plane plane) {
   constexpr int kTile = 32 * V, kPad = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
   alignas(16) __shared__ T tile[kTile][kTile + kPad];
+  await_earlier_launches();
   const int64_t tiles = plane.x_tiles.quotient(blockIdx.x);
   const int64_t matrix = plane.y_tiles.quotient(tiles);
   const int64_t x0 = (blockIdx.x - tiles * plane.x_tiles.value) * kTile;
@@ -78,8 +79,8 @@ void launch_tiles(const Call& call, Plane plane, int64_t matrices, const void* s
   plane.y_tiles = Divisor((plane.y + kTile - 1) / kTile);
   const int64_t tiles = plane.x_tiles.value * plane.y_tiles.value * matrices;
   if (tiles > std::numeric_limits<int>::max()) fail(call, "too many elements to transpose");
-  launch(call, transpose_kernel<T, V>, dim3(static_cast<unsigned>(tiles)), dim3(32, kTileRows), 0,
-         src, dst, plane);
+  launch<Start::overlapped>(call, transpose_kernel<T, V>, dim3(static_cast<unsigned>(tiles)),
+                            dim3(32, kTileRows), 0, src, dst, plane);
 }
 
 // `other` is the axis that is dense in the source.

@@ -9,6 +9,8 @@ extern const Kernel kLinearBf16Sm90;
 extern const Kernel kQuantizedLinearI8Sm90;
 extern const Kernel kQuantizedLinearE4m3Sm90;
 extern const Kernel kQuantizedLinearE4m3AccurateSm90;
+extern const Kernel kQuantizedLinearMixedSm90;
+extern const Kernel kQuantizedLinearI4Sm90;
 extern const Kernel kLinearBf16Cublaslt;
 extern const Kernel kLinearF16Cublaslt;
 extern const Kernel kLinearBf16TermsCublaslt;
@@ -50,6 +52,8 @@ extern const Kernel kQkNormRope;
 // quantization
 extern const Kernel kQuantize;
 extern const Kernel kDequantize;
+extern const Kernel kHadamard;
+extern const Kernel kStepScale;
 
 // element-wise
 extern const Kernel kSilu;

@@ -1,6 +1,7 @@
 #pragma once
-// From sums in registers to y in memory, a warp on its own: 16 rows in chunks of 32 columns, which
-// go through shared memory (swizzled, free of bank conflicts) to the copy engine.
+// From sums in registers to y in memory, a warp on its own: 16 rows in chunks of 32 or 64 columns,
+// which go through shared memory (swizzled, free of bank conflicts) to the copy engine. Chunks of a
+// residual come the same way, ahead of the sums.
 #include <cuda_bf16.h>
 
 #include <type_traits>
@@ -9,8 +10,6 @@
 #include "kernels/cuda/sm90/wgmma.cuh"
 
 namespace octavo::cuda::sm90 {
-
-constexpr int kWarpStaging = 2048;  // bytes of a warp: as many chunks in flight as fit
 
 // Types of y. Codes are those of the operands' element.
 template <class Operand>
@@ -122,36 +121,21 @@ __device__ inline uint32_t bf16_pair(float a, float b) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
   return reinterpret_cast<const uint32_t&>(pair);
 }
-// Two neighbours of a matrix of y's type, as loaded and as values.
-template <class Out>
-struct Pair {
-  float2 raw;
-  __device__ float2 get() const { return raw; }
-};
-template <>
-struct Pair<__nv_bfloat16> {
-  __nv_bfloat162 raw;
-  __device__ float2 get() const { return __bfloat1622float2(raw); }
-};
-template <class Out>
-__device__ Pair<Out> load_pair(const void* matrix, int64_t at) {
-  return *reinterpret_cast<const Pair<Out>*>(static_cast<const Out*>(matrix) + at);
-}
-
-// 8 values a thread, v[4j..4j+3] as Wgmma has them, to half `half` of the columns of a swizzled
-// chunk [16, 32] in shared memory.
-__device__ inline void stage(__nv_bfloat16, const float (&v)[8], uint32_t chunk, int half,
-                             int lane) {
-  const int row = lane & 15, unit = 2 * half + (lane >> 4);
+// 8 values a thread, v[4j..4j+3] as Wgmma has them, to 16 columns, those of `part`, of a swizzled
+// chunk in shared memory.
+template <int kChunkCols>
+__device__ void stage(__nv_bfloat16, const float (&v)[8], uint32_t chunk, int part, int lane) {
+  const int row = lane & 15, unit = 2 * part + (lane >> 4);
   const uint32_t pairs[4] = {bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]), bf16_pair(v[4], v[5]),
                              bf16_pair(v[6], v[7])};
   store_matrices(chunk + row * 64 + ((unit ^ ((row >> 1) & 3)) << 4), pairs);
 }
-__device__ inline void stage(float, const float (&v)[8], uint32_t chunk, int half, int lane) {
+template <int kChunkCols>
+__device__ void stage(float, const float (&v)[8], uint32_t chunk, int part, int lane) {
   const int row = lane >> 2;
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
-    const int unit = 4 * half + 2 * j + ((lane >> 1) & 1);
+    const int unit = 4 * part + 2 * j + ((lane >> 1) & 1);
     const uint32_t at = chunk + row * 128 + ((unit ^ row) << 4) + (lane & 1) * 8;
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(v[4 * j]), "f"(v[4 * j + 1])
                  : "memory");
@@ -160,135 +144,234 @@ __device__ inline void stage(float, const float (&v)[8], uint32_t chunk, int hal
                  : "memory");
   }
 }
-template <class Operand>
-__device__ void stage(Codes<Operand>, const float (&v)[8], uint32_t chunk, int half, int lane) {
-  const int row = lane >> 2;
+template <int kChunkCols, class Operand>
+__device__ void stage(Codes<Operand>, const float (&v)[8], uint32_t chunk, int part, int lane) {
+  const int row = lane >> 2, unit = part ^ (kChunkCols == 64 ? (row >> 1) & 3 : (row >> 2) & 1);
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
-    const uint32_t at =
-        chunk + row * 32 + ((half ^ ((row >> 2) & 1)) << 4) + j * 8 + (lane & 3) * 2;
+    const uint32_t at = chunk + row * kChunkCols + (unit << 4) + j * 8 + (lane & 3) * 2;
     const uint16_t top = encode_pair(Operand{}, v[4 * j], v[4 * j + 1]);
     const uint16_t bottom = encode_pair(Operand{}, v[4 * j + 2], v[4 * j + 3]);
     asm volatile("st.shared.u16 [%0], %1;" ::"r"(at), "h"(top) : "memory");
-    asm volatile("st.shared.u16 [%0], %1;" ::"r"(at + 8 * 32), "h"(bottom) : "memory");
+    asm volatile("st.shared.u16 [%0], %1;" ::"r"(at + 8 * kChunkCols), "h"(bottom) : "memory");
   }
 }
 
-// Scale and bias of a tile's columns, in shared memory.
+// What stage() would write, read back: a chunk of the residual.
+__device__ inline void unstage(__nv_bfloat16, uint32_t chunk, int part, int lane, float (&v)[8]) {
+  const int row = lane & 15, unit = 2 * part + (lane >> 4);
+  uint32_t pairs[4];
+  load_matrices(chunk + row * 64 + ((unit ^ ((row >> 1) & 3)) << 4), pairs);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    v[2 * i] = __uint_as_float(pairs[i] << 16);
+    v[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000u);
+  }
+}
+__device__ inline void unstage(float, uint32_t chunk, int part, int lane, float (&v)[8]) {
+  const int row = lane >> 2;
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    const int unit = 4 * part + 2 * j + ((lane >> 1) & 1);
+    const uint32_t at = chunk + row * 128 + ((unit ^ row) << 4) + (lane & 1) * 8;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v[4 * j]), "=f"(v[4 * j + 1]) : "r"(at));
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                 : "=f"(v[4 * j + 2]), "=f"(v[4 * j + 3])
+                 : "r"(at + 8 * 128));
+  }
+}
+
+// Scale, bias and gate of a tile's columns, in shared memory, with the scale of y.
 template <int kN>
 struct Columns {
-  float scale[kN], bias[kN];
+  float scale[kN], bias[kN], gate[kN], out_scale, padding[3];
 };
 
+__device__ inline float load_one(const float* matrix, int64_t at) { return matrix[at]; }
+__device__ inline float load_one(const __nv_bfloat16* matrix, int64_t at) {
+  return __bfloat162float(matrix[at]);
+}
+
+__device__ inline float2 load_two(const float* pair) {
+  return *reinterpret_cast<const float2*>(pair);
+}
+__device__ inline float2 load_two(const __nv_bfloat16* pair) {
+  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(pair));
+}
+
+// What a warp has to itself in shared memory: chunks on their way out, or of the residual on their
+// way in, then out; and a barrier each for the latter.
+struct WarpMemory {
+  uint8_t* chunks;
+  uint64_t* full;
+};
+constexpr int kMostChunks = 8;
+// The most of `chunks`, which it divides, for which there is room.
+constexpr int ring_of(int chunks, int room) {
+  int ring = room < kMostChunks ? room : kMostChunks;
+  while (chunks % ring != 0) --ring;
+  return ring;
+}
+
 // The threads of a warp finish tile after tile, 16 rows each of kBlocks blocks of 64.
-template <class Operand, int kN, int kBlocks, class Out>
+template <class Operand, int kN, int kBlocks, class Out, int kWarpBytes>
 class WarpEpilogue {
  public:
+  static constexpr int kChunkCols = chunk_cols(OutInfo<Out>::kBytes, kN);
   static constexpr int kChunkBytes = kWarpRows * kChunkCols * OutInfo<Out>::kBytes;
-  static constexpr int kRing = kWarpStaging / kChunkBytes;
+  static constexpr int kAcross = kN / kChunkCols, kChunks = kBlocks * kAcross;
+  static constexpr int kRing = ring_of(kChunks, kWarpBytes / kChunkBytes);
+  static_assert(kN % kChunkCols == 0);
   static constexpr bool kScaled = !std::is_same_v<Operand, Bf16>;
+  static constexpr bool kIsCodes = OutInfo<Out>::kIsCodes;
   using Sums = typename Operand::Sum[kBlocks][kN / 2];
 
-  __device__ WarpEpilogue(const Epilogue& e, const CUtensorMap* map, int m, int n, uint8_t* staging)
-      : e_(e),
-        map_(map),
-        m_(m),
-        n_(n),
-        staging_(staging),
-        lane_(static_cast<int>(threadIdx.x) % 32),
-        divider_(OutInfo<Out>::kIsCodes ? *e.out_scale : 1.0f) {}
+  __device__ WarpEpilogue(const Group& group, WarpMemory memory) : group_(group), memory_(memory) {}
 
-  // Of the first block's rows from `row` on and the columns from `col`.
-  __device__ void begin(int row, int col) {
-    row_ = row, col_ = col;
-    if constexpr (kScaled) {
-      if (!e_.x_by_row) return;
+  // The tile of that problem with the first block's rows from `row` on, the columns from `col`.
+  __device__ void begin(int problem, int row, int col) {
+    problem_ = problem, row_ = row, col_ = col;
+    if constexpr (!kIsCodes) {
+      if (!e().residual || lane() != 0) return;
+      wait_stores_read<0>();
 #pragma unroll
-      for (int i = 0; i < 2 * kBlocks; ++i) {
-        const int r = row_ + lane_ / 4 + i / 2 * 64 + i % 2 * 8;
-        row_scale_[i] = r < m_ ? e_.x_scale[r] : 0.0f;
-      }
+      for (int i = 0; i < kRing; ++i) fetch_residual(i);
     }
   }
 
-  __device__ void finish(const Sums& sums, const Columns<kN>& columns) {
+  // gate_row: the row of gate that is in the columns.
+  __device__ void finish(const Sums& sums, const Columns<kN>& columns, int gate_row) {
+    const Epilogue& e = this->e();
+    if constexpr (kIsCodes) {
+      divider_ = Divider(columns.out_scale);
+    } else {
+      one_gate_ = true;
+      if (e.gate) {
+        const int last = min(row_ + 64 * (kBlocks - 1) + kWarpRows, p().m) - 1;
+        one_gate_ = row_ / e.rows_per_sample == gate_row && last / e.rows_per_sample == gate_row;
+      }
+    }
+    if (lane() == 0) wait_stores_read<0>();
+    __syncwarp();
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block) {
-      if (row_ + 64 * block >= m_) break;
+      if (row_ + 64 * block >= p().m) break;
+      begin_block(block);
 #pragma unroll
-      for (int c = 0; c < kN / kChunkCols; ++c) {
-        if (col_ + c * kChunkCols >= n_) break;
-        finish_chunk(sums[block], columns, block, c);
-      }
+      for (int c = 0; c < kAcross; ++c) finish_chunk(sums[block], columns, block * kAcross + c);
     }
   }
 
  private:
   using BlockSums = typename Operand::Sum[kN / 2];
+  using Side = std::conditional_t<kIsCodes, float, Out>;  // gate's and residual's
 
-  // Half a chunk at a time: few registers are left beside the sums.
-  __device__ void finish_chunk(const BlockSums& sums, const Columns<kN>& columns, int block,
-                               int c) {
-    uint8_t* chunk = staging_ + slot_ * kChunkBytes;
-    slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
-    if (lane_ == 0) wait_stores_read<kRing - 1>();
-    __syncwarp();
+  __device__ const Problem& p() const { return group_.problems[problem_]; }
+  __device__ const Epilogue& e() const { return p().epilogue; }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  __device__ int row_of(int chunk) const { return row_ + 64 * (chunk / kAcross); }
+  __device__ int col_of(int chunk) const { return col_ + kChunkCols * (chunk % kAcross); }
+
+  __device__ void begin_block(int block) {
+    const int row = row_ + 64 * block + lane() / 4;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float v[8];
-      finish_half(sums, columns, block, c * kChunkCols + 16 * half, v);
-      stage(Out{}, v, shared_address(chunk), half, lane_);
-    }
-    fence_async_proxy();
-    __syncwarp();
-    if (lane_ == 0) {
-      store_box(map_, chunk, col_ + c * kChunkCols, row_ + 64 * block);
-      commit_stores();
+    for (int i = 0; i < 2; ++i) {
+      const int r = min(row + 8 * i, p().m - 1);
+      if constexpr (kScaled) {
+        x_by_row_ = e().x_by_row;
+        if (x_by_row_) row_scale_[i] = e().x_scale[r];
+      }
+      if (!kIsCodes && !one_gate_) gate_rows_[i] = r / e().rows_per_sample;
     }
   }
 
-  // The 16 columns of the tile from `at` on.
-  __device__ void finish_half(const BlockSums& sums, const Columns<kN>& columns, int block, int at,
-                              float (&v)[8]) {
-    if constexpr (OutInfo<Out>::kIsCodes) {
-      scale(sums, columns, block, at, v);
-      activate(v);
+  // Into its slot, whose last contents are gone; nothing where no part of it is y's.
+  __device__ void fetch_residual(int chunk) {
+    if (row_of(chunk) >= p().m || col_of(chunk) >= p().n) return;
+    const int slot = chunk % kRing;
+    barrier_expect(memory_.full + slot, kChunkBytes);
+    load_box(memory_.chunks + slot * kChunkBytes, &p().residual, memory_.full + slot, col_of(chunk),
+             row_of(chunk));
+  }
+
+  // What is to be in the slot before y's chunk.
+  __device__ void wait_for_slot(int chunk, bool adds) {
+    const int slot = chunk % kRing;
+    if (adds) {
+      barrier_wait(memory_.full + slot, (parities_ >> slot) & 1);
+      parities_ ^= 1u << slot;
+    } else if (chunk >= kRing) {
+      if (lane() == 0) wait_stores_read<kRing - 1>();
+      __syncwarp();
+    }
+  }
+  // Once the store before this one has left its slot, the residual's next chunk can go there.
+  __device__ void refetch(int chunk) {
+    if constexpr (kRing == 1) {
+      if (chunk + 1 == kChunks) return;
+      wait_stores_read<0>();
+      fetch_residual(chunk + 1);
+    } else {
+      if (chunk == 0 || chunk - 1 + kRing >= kChunks) return;
+      wait_stores_read<1>();
+      fetch_residual(chunk - 1 + kRing);
+    }
+  }
+
+  // 16 columns at a time: few registers are left beside the sums.
+  __device__ void finish_chunk(const BlockSums& sums, const Columns<kN>& columns, int chunk) {
+    uint8_t* memory = memory_.chunks + chunk % kRing * kChunkBytes;
+    const bool adds = !kIsCodes && e().residual, exists = col_of(chunk) < p().n;
+    if (exists) {
+      wait_for_slot(chunk, adds);
+#pragma unroll
+      for (int part = 0; part < kChunkCols / 16; ++part) {
+        finish_part(sums, columns, chunk, part, adds, memory);
+      }
+      fence_async_proxy();
+      __syncwarp();
+    }
+    if (lane() == 0) {
+      if (exists) store_box(&p().y, memory, col_of(chunk), row_of(chunk));
+      commit_stores();
+      if (adds) refetch(chunk);
+    }
+  }
+
+  __device__ void finish_part(const BlockSums& sums, const Columns<kN>& columns, int chunk,
+                              int part, bool adds, uint8_t* memory) {
+    const int at = chunk % kAcross * kChunkCols + 16 * part;
+    float v[8];
+    scale(sums, columns, at, v);
+    activate(v);
+    if constexpr (kIsCodes) {
       quantize(v);
     } else {
-      Pair<Out> residual[4];  // fetched while the rest is computed
-      if (e_.residual) load_side(e_.residual, block, at, false, residual);
-      scale(sums, columns, block, at, v);
-      activate(v);
-      if (e_.gate) {
-        Pair<Out> gate[4];
-        load_side(e_.gate, block, at, true, gate);
+      if (e().gate) apply_gate(columns, at, v);
+      if (adds) {
+        float r[8];
+        unstage(Out{}, shared_address(memory), part, lane(), r);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          v[2 * i] *= gate[i].get().x, v[2 * i + 1] *= gate[i].get().y;
-        }
-      }
-      if (e_.residual) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          v[2 * i] += residual[i].get().x, v[2 * i + 1] += residual[i].get().y;
-        }
+        for (int i = 0; i < 8; ++i) v[i] += r[i];
+        __syncwarp();
       }
     }
+    stage<kChunkCols>(Out{}, v, shared_address(memory), part, lane());
   }
 
-  __device__ void scale(const BlockSums& sums, const Columns<kN>& columns, int block, int at,
+  __device__ void scale(const BlockSums& sums, const Columns<kN>& columns, int at,
                         float (&v)[8]) const {
 #pragma unroll
     for (int i = 0; i < 8; ++i) v[i] = static_cast<float>(sums[at / 2 + i]);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const int col = at + 8 * j + 2 * (lane_ & 3);
+      const int col = at + 8 * j + 2 * (lane() & 3);
       if constexpr (kScaled) {
         const float2 s = *reinterpret_cast<const float2*>(columns.scale + col);
         float2 top = s, bottom = s;
-        if (e_.x_by_row) {
-          const float t = row_scale_[2 * block], b = row_scale_[2 * block + 1];
-          top = {t * s.x, t * s.y}, bottom = {b * s.x, b * s.y};
+        if (x_by_row_) {
+          top = {row_scale_[0] * s.x, row_scale_[0] * s.y};
+          bottom = {row_scale_[1] * s.x, row_scale_[1] * s.y};
         }
         v[4 * j] *= top.x, v[4 * j + 1] *= top.y;
         v[4 * j + 2] *= bottom.x, v[4 * j + 3] *= bottom.y;
@@ -300,15 +383,16 @@ class WarpEpilogue {
   }
 
   __device__ void activate(float (&v)[8]) const {
-    if (e_.activation == Activation::gelu_tanh) {
+    const Activation activation = e().activation;
+    if (activation == Activation::gelu_tanh) {
 #pragma unroll
       for (float& x : v) x = gelu_tanh(x);
     }
     if constexpr (has_all_activations(kN)) {
-      if (e_.activation == Activation::silu) {
+      if (activation == Activation::silu) {
 #pragma unroll
         for (float& x : v) x = silu(x);
-      } else if (e_.activation == Activation::gelu) {
+      } else if (activation == Activation::gelu) {
 #pragma unroll
         for (float& x : v) x = gelu(x);
       }
@@ -321,34 +405,37 @@ class WarpEpilogue {
       bool nan = false;
 #pragma unroll
       for (const float x : v) nan |= isnan(x);
-      if (nan && e_.not_finite) *e_.not_finite = 1;
+      if (nan && e().not_finite) *e().not_finite = 1;
     }
   }
 
-  // pairs[2 j + half]: row + 8 half, columns 8 j and the next; by_sample: one row a sample.
-  template <class T>
-  __device__ void load_side(const void* matrix, int block, int first_col, bool by_sample,
-                            Pair<T> (&pairs)[4]) const {
-    const int col = col_ + first_col + 2 * (lane_ & 3);
+  __device__ void apply_gate(const Columns<kN>& columns, int at, float (&v)[8]) const {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      int row = min(row_ + 64 * block + lane_ / 4 + 8 * half, m_ - 1);
-      if (by_sample) row = row / e_.rows_per_sample;
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const int at = min(col + 8 * j, n_ - 2);  // what lies beyond is not stored
-        pairs[2 * j + half] = load_pair<T>(matrix, int64_t{row} * n_ + at);
+    for (int j = 0; j < 2; ++j) {
+      const int col = at + 8 * j + 2 * (lane() & 3);
+      float2 top, bottom;
+      if (one_gate_) {
+        top = bottom = *reinterpret_cast<const float2*>(columns.gate + col);
+      } else {
+        const auto* gate = static_cast<const Side*>(e().gate) + min(col_ + col, p().n - 2);
+        top = load_two(gate + int64_t{gate_rows_[0]} * p().n);
+        bottom = load_two(gate + int64_t{gate_rows_[1]} * p().n);
       }
+      v[4 * j] *= top.x, v[4 * j + 1] *= top.y;
+      v[4 * j + 2] *= bottom.x, v[4 * j + 3] *= bottom.y;
     }
   }
 
-  const Epilogue& e_;
-  const CUtensorMap* map_;
-  int m_, n_, row_ = 0, col_ = 0;
-  uint8_t* staging_;
-  int lane_, slot_ = 0;
-  Divider divider_;
-  float row_scale_[2 * kBlocks] = {};
+  const Group& group_;
+  WarpMemory memory_;
+  int problem_ = 0, row_ = 0, col_ = 0;
+  uint32_t parities_ = 0;  // of the slots' barriers
+  // While a tile is finished:
+  bool x_by_row_ = false;
+  bool one_gate_ = true;  // the warp's rows share a row of gate
+  Divider divider_{1.0f};
+  float row_scale_[2] = {};
+  int gate_rows_[2] = {};  // where they do not
 };
 
 }  // namespace octavo::cuda::sm90

@@ -4,14 +4,15 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_bf16_instances() {
   static const Instance kInstances[] = {
-      instance<Bf16, __nv_bfloat16, 128, 192, 2, true>(),
-      instance<Bf16, __nv_bfloat16, 128, 192, 1, true>(),
-      instance<Bf16, __nv_bfloat16, 128, 128, 2, true>(),
-      instance<Bf16, __nv_bfloat16, 128, 128, 1, true>(),
-      instance<Bf16, __nv_bfloat16, 64, 128, 1, true>(),
-      instance<Bf16, __nv_bfloat16, 64, 64, 1, true>(),
-      instance<Bf16, float, 128, 128, 1, true>(),
-      instance<Bf16, float, 64, 64, 1, true>(),
+      instance<Bf16, __nv_bfloat16, 192, 192, 2, 1, Share::columns>(),
+      instance<Bf16, __nv_bfloat16, 128, 192, 2, 1, Share::turns>(),
+      instance<Bf16, __nv_bfloat16, 128, 192, 1, 1, Share::turns>(),
+      instance<Bf16, __nv_bfloat16, 128, 128, 2, 1, Share::turns>(),
+      instance<Bf16, __nv_bfloat16, 128, 128, 1, 1, Share::turns>(),
+      instance<Bf16, __nv_bfloat16, 64, 128, 1, 1, Share::turns>(),
+      instance<Bf16, __nv_bfloat16, 64, 64, 1, 1, Share::turns>(),
+      instance<Bf16, float, 128, 128, 1, 1, Share::turns>(),
+      instance<Bf16, float, 64, 64, 1, 1, Share::turns>(),
   };
   return kInstances;
 }

@@ -4,10 +4,11 @@ namespace octavo::cuda::sm90 {
 
 std::span<const Instance> gemm_i8_codes_instances() {
   static const Instance kInstances[] = {
-      instance<I8, Codes<I8>, 128, 192, 2, true>(),
-      instance<I8, Codes<I8>, 128, 192, 1, true>(),
-      instance<I8, Codes<I8>, 128, 128, 1, true>(),
-      instance<I8, Codes<I8>, 64, 64, 1, true>(),
+      instance<I8, Codes<I8>, 192, 192, 2, 1, Share::columns>(),
+      instance<I8, Codes<I8>, 128, 192, 2, 1, Share::turns>(),
+      instance<I8, Codes<I8>, 128, 192, 1, 1, Share::turns>(),
+      instance<I8, Codes<I8>, 128, 128, 1, 1, Share::turns>(),
+      instance<I8, Codes<I8>, 64, 64, 1, 1, Share::turns>(),
   };
   return kInstances;
 }

@@ -13,13 +13,13 @@ constexpr Output kOutput = OutInfo<Out>::kIsCodes       ? Output::codes
                            : std::is_same_v<Out, float> ? Output::f32
                                                         : Output::bf16;
 
-template <class Operand, class Out, int kM, int kN, int kCluster, bool kTurns,
+template <class Operand, class Out, int kM, int kN, int kDown, int kAcross, Share kShare,
           bool kAccurate = false>
 Instance instance() {
-  using S = Shape<kM, kN, kCluster, kTurns>;
+  using S = Shape<kM, kN, kDown, kAcross, kShare>;
   return {kElement<Operand>,
           kOutput<Out>,
-          {kM, kN, kCluster, kTurns, kAccurate},
+          {kM, kN, kDown, kAcross, kShare, kAccurate},
           reinterpret_cast<const void*>(&gemm_kernel<Operand, S, kAccurate, Out>),
           Shared<S>::kBytes};
 }

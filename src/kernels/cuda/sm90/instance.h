@@ -1,5 +1,7 @@
 #pragma once
 // What the host knows of the compiled variants of the product.
+#include <cuda.h>
+
 #include <span>
 
 #include "kernels/cuda/sm90/gemm.h"
@@ -8,10 +10,15 @@ namespace octavo::cuda::sm90 {
 
 constexpr int kRowBytes = 128;  // of a stage's rows: one swizzle span
 constexpr int kThreads = 384;
-constexpr int kChunkCols = 32, kWarpRows = 16;  // what a warp stores at once
+// What a warp stores at once: 16 rows of 32 columns, of 64 in codes where they divide those of its
+// warpgroup.
+constexpr int kWarpRows = 16;
+constexpr int chunk_cols(int bytes, int group_cols) {
+  return bytes == 1 && group_cols % 64 == 0 ? 64 : 32;
+}
 
 // Wide tiles, whose code is long as it is, know only none and gelu_tanh.
-constexpr bool has_all_activations(int tile_n) { return tile_n <= 128; }
+constexpr bool has_all_activations(int group_cols) { return group_cols <= 128; }
 
 // How tiles are dealt out: down `group` rows of them before the next column of tiles, so that what
 // runs at the same time shares operands in L2. A row is that of a whole cluster.
@@ -19,10 +26,20 @@ struct TileOrder {
   int rows, cols, group;
 };
 
-struct Extents {
+// One of the products of a launch.
+struct Problem {
+  CUtensorMap x, w, y, residual;
+  Epilogue epilogue;
   int m, n, k_blocks;
   TileOrder order;
 };
+// Their tiles follow one another; ends[i] is the number of those of the first i + 1.
+struct Group {
+  Problem problems[kMostProblems];
+  int ends[kMostProblems];
+  int count, tiles;
+};
+static_assert(sizeof(Group) <= 4096, "a launch's parameters");
 
 struct Instance {
   Element element;

@@ -25,9 +25,16 @@ struct I8 {
 
 // Where a tile of 128-byte rows begins; 8 rows (1024 bytes) repeat the swizzle. Adding 2 moves 32
 // bytes along K.
+__device__ inline uint32_t matrix_descriptor_low(const void* tile) {
+  constexpr uint32_t kLeading = 1;
+  return kLeading << 16 | (shared_address(tile) & 0x3ffff) >> 4;
+}
+__device__ inline uint64_t matrix_descriptor(uint32_t low) {
+  constexpr uint64_t kSwizzle128 = 1ull << 62, kStride = 1024 / 16;
+  return kSwizzle128 | kStride << 32 | low;
+}
 __device__ inline uint64_t matrix_descriptor(const void* tile) {
-  constexpr uint64_t kSwizzle128 = 1ull << 62, kStride = 1024 / 16, kLeading = 1;
-  return kSwizzle128 | kStride << 32 | kLeading << 16 | (shared_address(tile) & 0x3ffff) >> 4;
+  return matrix_descriptor(matrix_descriptor_low(tile));
 }
 
 // Registers that ordinary code wrote are ready for the products that follow.
@@ -56,6 +63,7 @@ struct Wgmma;
 #define OCTAVO_P32                                                                         \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
   "%24,%25,%26,%27,%28,%29,%30,%31"
+#define OCTAVO_P48 OCTAVO_P32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 #define OCTAVO_P64                                                                        \
   OCTAVO_P32                                                                              \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52," \
@@ -92,6 +100,8 @@ struct Wgmma;
 
 #define OCTAVO_D32_0(C) OCTAVO_D32(C, 0)
 OCTAVO_WGMMA_TYPES(64, "64", OCTAVO_D32_0, OCTAVO_P32, "%32", "%33", "%34")
+#define OCTAVO_D48(C) OCTAVO_D32(C, 0), OCTAVO_D8(C, 32), OCTAVO_D8(C, 40)
+OCTAVO_WGMMA_TYPES(96, "96", OCTAVO_D48, OCTAVO_P48, "%48", "%49", "%50")
 OCTAVO_WGMMA_TYPES(128, "128", OCTAVO_D64, OCTAVO_P64, "%64", "%65", "%66")
 OCTAVO_WGMMA_TYPES(192, "192", OCTAVO_D96, OCTAVO_P96, "%96", "%97", "%98")
 OCTAVO_WGMMA_TYPES(224, "224", OCTAVO_D112, OCTAVO_P112, "%112", "%113", "%114")
@@ -99,6 +109,7 @@ OCTAVO_WGMMA_TYPES(256, "256", OCTAVO_D128, OCTAVO_P128, "%128", "%129", "%130")
 
 #undef OCTAVO_WGMMA_TYPES
 #undef OCTAVO_WGMMA
+#undef OCTAVO_D48
 #undef OCTAVO_D32_0
 #undef OCTAVO_D128
 #undef OCTAVO_D112
@@ -110,6 +121,7 @@ OCTAVO_WGMMA_TYPES(256, "256", OCTAVO_D128, OCTAVO_P128, "%128", "%129", "%130")
 #undef OCTAVO_P112
 #undef OCTAVO_P96
 #undef OCTAVO_P64
+#undef OCTAVO_P48
 #undef OCTAVO_P32
 
 }  // namespace octavo::cuda::sm90
