@@ -1,29 +1,12 @@
 // An artifact: opened, then every tensor and every quantized layer of every component is read.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/check.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/memory_file.h"
 #include "io/artifact.h"
 
 using namespace octavo;
 
 namespace {
-
-// The input as a file that has no place on disk.
-class MemoryFile {
- public:
-  MemoryFile(const uint8_t* data, size_t size) : fd_(memfd_create("fuzz", MFD_CLOEXEC)) {
-    fuzz::must(fd_ >= 0 && write(fd_, data, size) == static_cast<ssize_t>(size), "memfd");
-  }
-  ~MemoryFile() { close(fd_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::string path() const { return fmt::format("/proc/self/fd/{}", fd_); }
-
- private:
-  int fd_;
-};
 
 void read_component(const Artifact& artifact, const std::string& component) {
   const auto store = artifact.weights(component);
@@ -45,7 +28,7 @@ void read_component(const Artifact& artifact, const std::string& component) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const MemoryFile file(data, size);
+  const fuzz::MemoryFile file(data, size);
   return fuzz::refuse_or_accept([&] {
     const auto artifact = Artifact::open(file.path());
     const ArtifactManifest& manifest = artifact->manifest();

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz targets recipe and artifact: small valid ones and the classic ways to get
-one wrong. Standard library only.
+"""Writes the seeds of fuzz targets recipe, artifact, stats and search_state: small valid ones and the
+classic ways to get one wrong. Standard library only.
 """
 import json
 import struct
@@ -106,6 +106,105 @@ def artifacts():
         seed("artifact", name, data)
 
 
+def stats_file(metadata, tensors):
+    """tensors: name -> (dtype, shape, values)"""
+    header, data = {"__metadata__": metadata}, b""
+    for name, (dtype, shape, values) in tensors.items():
+        begin, data = len(data), data + struct.pack(f"<{len(values)}{'f' if dtype == 'F32' else 'q'}", *values)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def one_input(name, steps, channels=2, rows=0, moment=False):
+    """Of `steps`, each with 4 values a channel, from -1 to 1."""
+    n, values, bins = len(steps), 4 * channels, 386
+    histogram = [values if i == 193 else 0 for i in range(bins)]
+    parts = {"steps": ("I64", [n], steps),
+             "channel_range": ("F32", [n, 2, channels], ([-1.0] * channels + [1.0] * channels) * n),
+             "channel_sum": ("I64", [n, channels, 2], [2**52, 0] * channels * n),
+             "histogram": ("I64", [n, bins], histogram * n),
+             "sample_absmax": ("F32", [n], [1.0] * n),
+             "sample_absmax_sum": ("I64", [n, 2], [2**52, 0] * n),
+             "counts": ("I64", [n, 4], [0, values, 1, rows] * n)}
+    if rows:
+        parts["rows"] = ("F32", [n * rows, channels], [0.5] * n * rows * channels)
+        parts["row_hashes"] = ("I64", [n * rows], list(range(rows)) * n)
+    if moment:
+        triangle = channels * (channels + 1) // 2
+        parts["moment"] = ("I64", [2, triangle], [2**48] * triangle + [0] * triangle)
+        parts["moment_sum"] = ("I64", [2, channels], [2**48] * channels + [-1] * channels)
+        parts["moment_rows"] = ("I64", [1], [3])
+    return {f"{name}:{part}": values for part, values in parts.items()}
+
+
+def stats():
+    def metadata(**more):
+        layers = {"n/q": "n/x", "n/k": "n/x", "v/conv": "v/conv"}
+        return {"octavo.stats": json.dumps({
+            "format_version": 2, "model_hash": "0", "schedule": "{}", "rows": 2, "moment_stride": 16,
+            "prompts": ["1:a", "2:b"], "layers": layers, **more})}
+    linear = one_input("n/x", [-1, 0, 1], rows=2, moment=True)
+    whole = {**linear, **one_input("v/conv", [-1], channels=1)}
+
+    def spoilt(part, index, value):
+        dtype, shape, values = whole[part]
+        return stats_file(metadata(), {**whole, part: (dtype, shape, [
+            value if i == index % len(values) else v for i, v in enumerate(values)])})
+    most = (2**63 - 1)
+    seeds = {
+        "whole": stats_file(metadata(), whole),
+        "checkpoint": stats_file(metadata(unfinished={"memory": 9, "pass": 1, "prompts": ["2:b"]}), whole),
+        "nothing": stats_file(metadata(layers={}), {}),
+        "older": stats_file(metadata(format_version=1), whole),
+        "layers": stats_file(metadata(layers={"n/q": "n/y"}), whole),
+        "prompts": stats_file(metadata(prompts=["b", "a"]), whole),
+        "sampling": stats_file(metadata(rows=2**40), whole),
+        "no_metadata": stats_file({}, whole),
+        "no_steps": stats_file(metadata(layers={"n/q": "n/x"}), one_input("n/x", [])),
+        "no_channels": stats_file(metadata(layers={"n/q": "n/x"}),
+                                  one_input("n/x", [0], channels=0, rows=2, moment=True)),
+        "no_steps_many_channels": stats_file(metadata(layers={"n/q": "n/x"}), {
+            **one_input("n/x", []), "n/x:channel_range": ("F32", [0, 2, 2**40], []),
+            "n/x:channel_sum": ("I64", [0, 2**40, 2], [])}),
+        "sums": stats_file(metadata(), {**whole, "n/x:channel_sum": ("I64", [3, 2, 2], [-1, most] * 6)}),
+        "absmax_sums": stats_file(metadata(), {
+            **whole, "n/x:sample_absmax_sum": ("I64", [3, 2], [-1, most] * 3)}),
+        "moments": stats_file(metadata(), {
+            **whole, "n/x:moment": ("I64", [2, 3], [-1] * 3 + [most] * 3)}),
+        "least_moments": stats_file(metadata(), {
+            **whole, "n/x:moment_sum": ("I64", [2, 2], [0] * 2 + [-most - 1] * 2)}),
+        "nan": spoilt("n/x:channel_range", 1, float("nan")),
+        "none": stats_file(metadata(), {**whole, "v/conv:channel_range": (
+            "F32", [1, 2, 1], [float("inf"), float("-inf")])}),
+        "count": spoilt("n/x:counts", 1, most), "rows": spoilt("n/x:counts", 3, 1),
+        "hashes": spoilt("n/x:row_hashes", 0, 1), "steps": spoilt("n/x:steps", 0, 2**31),
+        "moment_rows": spoilt("n/x:moment_rows", 0, 0),
+        "part": stats_file(metadata(), {**whole, "n/x:else": ("F32", [1], [1.0])}),
+        "missing": stats_file(metadata(), {k: v for k, v in whole.items() if k != "n/x:counts"}),
+        "truncated": stats_file(metadata(), whole)[:-8],
+    }
+    for name, data in seeds.items():
+        seed("stats", name, data)
+
+
+def search_states():
+    whole = {"octavo_search": 1, "identity": {"model": "0"}, "measurements": {"a": [1, 2.5], "b": []}}
+    seeds = {
+        "whole": whole, "version": {**whole, "octavo_search": 2}, "empty": {}, "array": [],
+        "other": {**whole, "identity": {"model": "x" * 3000}}, "nobody": {**whole, "identity": {}},
+        "controls": {**whole, "identity": {"model": "\u001b[2J\n"}},
+        "types": {**whole, "measurements": {"a": ["1"]}}, "list": {**whole, "identity": ["model"]},
+        "null": {**whole, "measurements": None},
+    }
+    for name, state in seeds.items():
+        seed("search_state", name, json.dumps(state).encode())
+    seed("search_state", "huge", b'{"octavo_search":1,"identity":{"model":"0"},"measurements":{"a":[1e999]}}')
+
+
 if __name__ == "__main__":
     recipes()
     artifacts()
+    stats()
+    search_states()
