@@ -9,6 +9,11 @@ namespace octavo {
 
 __extension__ typedef __int128 Int128;
 
+// Whether the sum fits: only numbers of a damaged file do not.
+inline bool add_exactly(Int128& sum, Int128 addend) {
+  return !__builtin_add_overflow(sum, addend, &sum);
+}
+
 struct Fixed {
   double unit, limit;  // powers of two; what is added is held within +-limit
 

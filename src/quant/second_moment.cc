@@ -31,10 +31,17 @@ Int128 entry(const Tensor& sums, int64_t i) {
   return static_cast<Int128>(high << 64 | static_cast<uint64_t>(data[i]));
 }
 
+// High words; wraps around.
+int64_t add_high(int64_t a, int64_t b, bool carry) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b) +
+                              (carry ? 1 : 0));
+}
+
 void add_to(Words sums, int64_t i, Int128 value) {
   const auto low = static_cast<uint64_t>(value);
   sums.low[i] += low;
-  sums.high[i] += static_cast<int64_t>(value >> 64) + (sums.low[i] < low ? 1 : 0);
+  const auto high = static_cast<int64_t>(value >> 64);
+  sums.high[i] = add_high(sums.high[i], high, sums.low[i] < low);
 }
 
 Tensor zero_sums(int64_t count) { return Tensor::zeros(DType::i64, {2, count}); }
@@ -46,10 +53,16 @@ void add_all(Tensor& sums, const Tensor& other) {
   const int64_t* high = other.as<int64_t>() + n;
   constexpr int64_t kGrain = 1 << 16;
   parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+    int64_t wrapped = 0;  // negative: a sum has another sign than both its parts
     for (int64_t i = begin; i < end; ++i) {
       to.low[i] += low[i];
-      to.high[i] += high[i] + (to.low[i] < low[i] ? 1 : 0);
+      const int64_t sum = add_high(to.high[i], high[i], to.low[i] < low[i]);
+      wrapped |= (to.high[i] ^ sum) & (high[i] ^ sum);
+      to.high[i] = sum;
     }
+    OCTAVO_CHECK(wrapped >= 0,
+                 "second moments exceed 128 bits when they are added up: one of the statistics is "
+                 "damaged; calibrate again");
   });
 }
 

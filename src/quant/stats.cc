@@ -51,16 +51,19 @@ void StepStats::merge(const StepStats& other) {
                other.channel_max.size(), channel_max.size());
   OCTAVO_ASSERT(histogram.size() == other.histogram.size());
   absmax = std::max(absmax, other.absmax);
+  bool fits = add_exactly(sample_absmax_sum, other.sample_absmax_sum);
   for (size_t c = 0; c < channel_max.size(); ++c) {
     channel_min[c] = std::min(channel_min[c], other.channel_min[c]);
     channel_max[c] = std::max(channel_max[c], other.channel_max[c]);
-    channel_sum[c] += other.channel_sum[c];
+    fits &= add_exactly(channel_sum[c], other.channel_sum[c]);
   }
+  OCTAVO_CHECK(fits,
+               "sums of channels or of samples' magnitudes exceed 128 bits when they are added up: "
+               "one of the statistics is damaged; calibrate again");
   for (size_t i = 0; i < histogram.size(); ++i) histogram[i] += other.histogram[i];
   non_finite += other.non_finite;
   count += other.count;
   samples += other.samples;
-  sample_absmax_sum += other.sample_absmax_sum;
   sample_absmax_min = std::min(sample_absmax_min, other.sample_absmax_min);
   rows.merge(other.rows);
 }

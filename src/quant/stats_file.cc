@@ -128,6 +128,7 @@ class InputReader {
   LayerStats read() const {
     const Tensor numbers = get(":steps", DType::i64, {-1});
     const int64_t n = numbers.dim(0);
+    check(n > 0, ":steps", "1 step or more", "none");
     const Tensor range = get(":channel_range", DType::f32, {n, 2, -1});
     const int64_t channels = range.dim(2);
     const Tensor sum = get(":channel_sum", DType::i64, {n, channels, 2});
@@ -151,6 +152,7 @@ class InputReader {
       check(one.sample_absmax_min >= 0, ":sample_absmax", "magnitudes", one.sample_absmax_min);
       std::memcpy(&one.sample_absmax_sum, absmax_sum.rows(i, i + 1).data(), sizeof(Int128));
     }
+    check_sums(stats);
     read_rows(counts, channels, stats);
     read_moment(channels, stats);
     return stats;
@@ -188,6 +190,26 @@ class InputReader {
           fmt::format("a multiple of {} channels", channels), stats.count);
     check(four[3] <= static_cast<uint64_t>(sampling_.rows), ":counts",
           fmt::format("at most {} rows", sampling_.rows), four[3]);
+  }
+
+  // Those of all steps can be added up.
+  void check_sums(const LayerStats& stats) const {
+    constexpr const char* kExpected = "sums that fit 128 bits over all steps";
+    std::vector<Int128> channel_sum(static_cast<size_t>(stats.channels()));
+    Int128 absmax_sum = 0;
+    for (const auto& [step, one] : stats.steps) {
+      const auto in_step = [number = step](Int128 sum) {
+        return fmt::format("{} in step {}", kChannelSum.value(sum), number);
+      };
+      for (size_t c = 0; c < channel_sum.size(); ++c) {
+        if (!add_exactly(channel_sum[c], one.channel_sum[c]))
+          check(false, ":channel_sum", kExpected, in_step(one.channel_sum[c]));
+      }
+      check(one.sample_absmax_sum >= 0, ":sample_absmax_sum", "sums of magnitudes",
+            in_step(one.sample_absmax_sum));
+      check(add_exactly(absmax_sum, one.sample_absmax_sum), ":sample_absmax_sum", kExpected,
+            in_step(one.sample_absmax_sum));
+    }
   }
 
   // The values are checked when they are used: this does not read the whole file.
@@ -337,7 +359,12 @@ void Stats::save(const std::filesystem::path& path) const {
   SafetensorsWriter writer(path, decls, {{kMetadataKey, json.dump()}});
   for (const TensorDecl& decl : decls) {
     const size_t colon = decl.name.rfind(':');
-    parts.at(decl.name.substr(0, colon)).write(writer, decl.name, decl.name.substr(colon));
+    try {
+      parts.at(decl.name.substr(0, colon)).write(writer, decl.name, decl.name.substr(colon));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::invalid_argument) throw;
+      OCTAVO_FAIL(invalid_argument, "tensor \"{}\": {}", printable(decl.name), error.what());
+    }
   }
   writer.finish();
 }

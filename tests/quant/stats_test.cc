@@ -388,6 +388,50 @@ TEST_F(StatsFile, StepBelowMinusOne) {
   expect_refused("vae/conv:steps");
 }
 
+TEST_F(StatsFile, NoSteps) {
+  for (auto& [name, tensor] : tensors_) {
+    if (name.starts_with("vae/conv:")) tensor = tensor.rows(0, 0);
+  }
+  expect_refused("vae/conv:steps");
+}
+
+TEST_F(StatsFile, SumsThatNothingAddsUp) {
+  int64_t* sums = tensors_["transformer/b:channel_sum"].as_mutable<int64_t>();
+  for (int step : {0, 1}) sums[step * 5 * 2 + 1] = INT64_MAX;  // high words of channel 0
+  expect_refused("transformer/b:channel_sum");
+}
+
+TEST_F(StatsFile, SumsOfMagnitudes) {
+  int64_t* sums = tensors_["transformer/b:sample_absmax_sum"].as_mutable<int64_t>();
+  sums[1] = sums[3] = INT64_MAX;
+  expect_refused("transformer/b:sample_absmax_sum");
+  sums[1] = sums[3] = -1;
+  expect_refused("sums of magnitudes");
+}
+
+// Each file is good, their sums are not.
+TEST_F(StatsFile, SumsOfTwoFiles) {
+  const auto sum_fails = [&](const std::string& tensor, int64_t at, const std::string& words) {
+    auto tensors = tensors_;
+    tensors[tensor] = tensors[tensor].clone();
+    tensors[tensor].as_mutable<int64_t>()[at] = INT64_MAX;
+    save_safetensors(folder_.file("large"), tensors, metadata_);
+    Stats left = Stats::load(folder_.file("large")), right = left;
+    right.prompts = {"3:z"};
+    const Error error = error_of([&] {
+      left.merge(right);
+      left.save(folder_.file("sum"));
+    });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+    EXPECT_FALSE(std::filesystem::exists(folder_.file("sum")));
+  };
+  sum_fails("transformer/b:channel_sum", 1, "input transformer/b");
+  sum_fails("transformer/b:sample_absmax_sum", 1, "input transformer/b");
+  sum_fails("transformer/a:moment", 36, "\"transformer/a:moment\"");
+  sum_fails("transformer/a:moment_sum", 8, "\"transformer/a:moment_sum\"");
+}
+
 TEST_F(StatsFile, WrongShape) {
   tensors_["transformer/a:histogram"] = Tensor::zeros(DType::i64, {3, Histogram::kBins - 1});
   expect_refused("transformer/a:histogram");

@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/interrupt.h"
+#include "base/text.h"
 #include "io/json.h"
 
 namespace octavo {
@@ -37,7 +38,7 @@ void Measurements::load() {
       OCTAVO_CHECK(other != found.end() && other->second == value,
                    "{} is the state of another search: its {} is '{}', this one's is '{}'; repeat "
                    "that search's options, or name another state file",
-                   where, key, other == found.end() ? "missing" : other->second, value);
+                   where, key, other == found.end() ? "missing" : printable(other->second), value);
     }
     values_ = json["measurements"].get<decltype(values_)>();
   } catch (const Json::exception& error) {
@@ -46,7 +47,7 @@ void Measurements::load() {
   for (const auto& [name, values] : values_) {
     for (double value : values) {
       OCTAVO_CHECK_FILE(std::isfinite(value), "{}: \"{}\" holds a value that is not finite", where,
-                        name);
+                        printable(name));
     }
   }
   resumed_ = values_.size();
